@@ -10,7 +10,7 @@ check() { cargo check --quiet --locked -p quintet --lib --no-default-features "$
 
 check
 if [ "${1:-}" = --each ]; then
-  for feature in agui agui-server assistant cli jwks llm mcp page prometheus; do
+  for feature in agui agui-server assistant cli jwks llm mcp page postgres prometheus; do
     printf 'feature %s alone\n' "$feature"
     check --features "$feature"
   done

@@ -15,11 +15,11 @@ use tokio::runtime::Runtime;
 use super::{
     args::{CliCommand, Flags, JournalFlags},
     erase, inspect,
+    journal::{OpenJournal, SHUTDOWN_WAIT_MAX, journal_folder},
 };
 use crate::{
-    journal::{Journal, sqlite::SqliteJournal},
     ops::{
-        config::{CONFIG_VARIABLE, ConfigError, Given, LoadedSettings, Settings, Source},
+        config::{CONFIG_VARIABLE, ConfigError, Given, LoadedSettings, Source},
         drain::Caught,
         telemetry::{self, LogHandle, Output},
     },
@@ -74,49 +74,39 @@ fn folder_of(flags: &JournalFlags) -> Result<PathBuf, ConfigError> {
 
 fn run_service(checked: CheckedSettings, agents: AgentSet) -> anyhow::Result<ExitCode> {
     let settings = checked.settings();
-    let folder = journal_folder(settings)?;
     let log = telemetry::start(&settings.log, settings.log_format, settings.log_limits)?;
     let _flushed = log.flushed();
-    serve_until_drained(checked, agents, &folder, &log)
+    serve_until_drained(checked, agents, &log)
 }
 
 fn serve_until_drained(
     checked: CheckedSettings,
     agents: AgentSet,
-    folder: &Path,
     log: &LogHandle,
 ) -> anyhow::Result<ExitCode> {
     let settings = checked.settings();
     let caught = Caught::new().context("signal handlers cannot be installed")?;
     allow_sockets(settings.gateway.sockets_max as u64);
 
-    let journal = SqliteJournal::open(folder, settings.sqlite)?;
     let runtime = Runtime::new().context("the runtime cannot be started")?;
-    let parts = (folder, Arc::new(journal.clone()) as Arc<dyn Journal>);
-    let served = runtime.block_on(serve(checked, agents, parts, &caught, log));
-    // Remaining tasks are not awaited: acknowledged messages are on disk.
-    runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
-    served?;
-    close(&journal)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Closes the journal, with a timeout: an agent that blocks or never yields may keep it open.
-fn close(journal: &SqliteJournal) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    match runtime.block_on(async { tokio::time::timeout(CLOSE_WAIT_MAX, journal.close()).await }) {
-        Ok(closed) => closed?,
-        // Acknowledged entries are durable in the write-ahead log, which the next start recovers.
-        Err(_) => tracing::warn!("the journal's disk does not respond; the next start recovers the journal"),
+    let journal = OpenJournal::open(settings, &runtime)?;
+    let served = runtime.block_on(serve(checked, agents, &journal, &caught, log));
+    match served {
+        Ok(()) => journal.close(runtime)?,
+        // No clean end: the resumes of this process stay counted (RUN-6).
+        Err(error) => {
+            runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
+            return Err(error);
+        }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Serves until a signal has drained the service. A second signal ends the process from its handler.
 async fn serve(
     checked: CheckedSettings,
     agents: AgentSet,
-    (folder, journal): (&Path, Arc<dyn Journal>),
+    opened: &OpenJournal,
     caught: &Caught,
     log: &LogHandle,
 ) -> anyhow::Result<()> {
@@ -124,6 +114,7 @@ async fn serve(
     let (mode, keys, settings) = (checked.mode(), checked.key_source(), checked.settings());
     let agents = agents.registry(mode == Mode::Dev, settings)?;
     let described = described(&agents);
+    let journal = opened.journal();
     let service = Service::new(checked, Parts { journal, agents: Arc::new(agents), described });
     #[cfg(feature = "prometheus")]
     let service = service.with_prometheus()?;
@@ -140,7 +131,7 @@ async fn serve(
         %mode,
         listen = %running.listen,
         admin_listen = running.admin_listen.map(tracing::field::display),
-        journal = %format_args!("sqlite:{}", folder.display()),
+        journal = opened.place(),
         keys,
         "service started"
     );
@@ -186,18 +177,6 @@ async fn announce(line: String) {
 }
 
 /// Returns the folder of the embedded journal, the only engine so far.
-fn journal_folder(settings: &Settings) -> Result<PathBuf, ConfigError> {
-    match settings.journal.as_deref() {
-        None => Ok(settings.data_dir.clone()),
-        Some(url) => match url.strip_prefix("sqlite:") {
-            Some(folder) if !folder.is_empty() => Ok(PathBuf::from(folder)),
-            _ => Err(ConfigError::Missing(
-                "journal: omit it for the embedded one in the data folder, or write sqlite:FOLDER".to_owned(),
-            )),
-        },
-    }
-}
-
 /// Raises the limit on open files to what `sockets_max` needs, as far as the system allows.
 fn allow_sockets(sockets_max: u64) {
     let limit = getrlimit(Resource::Nofile);
@@ -221,12 +200,6 @@ fn allow_sockets(sockets_max: u64) {
 
 /// Open files beside sockets: database, readers, log, listeners.
 const FILES_BESIDE_SOCKETS: u64 = 256;
-
-/// Timeout for tasks to end when the process exits.
-const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(500);
-
-/// Timeout for checkpointing the write-ahead log into the database.
-const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Timeout for writing the ready line to stdout.
 const READY_LINE_TIMEOUT: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ mod args;
 mod commands;
 mod erase;
 mod inspect;
+mod journal;
 mod results;
 
 use std::process::ExitCode;
@@ -70,6 +71,18 @@ fn is_configuration(error: &anyhow::Error) -> bool {
         || error.downcast_ref::<AuditError>().is_some_and(AuditError::is_not_there)
         || matches!(error.downcast_ref(), Some(EvidenceError::Journal(error)) if error.is_not_there())
         || matches!(error.downcast_ref(), Some(OpenError::NoJournal { .. }))
+        || is_database_address(error)
+}
+
+#[cfg(feature = "postgres")]
+fn is_database_address(error: &anyhow::Error) -> bool {
+    use quintet_postgres::OpenError;
+    matches!(error.downcast_ref(), Some(OpenError::Address(_) | OpenError::Authorities(_)))
+}
+
+#[cfg(not(feature = "postgres"))]
+fn is_database_address(_: &anyhow::Error) -> bool {
+    false
 }
 
 /// Exit code of usage and configuration errors, the same as clap's.

@@ -182,8 +182,8 @@ pub const METRICS: &[Metric] = &[
     counters(
         "quintet_journal_rollbacks_total",
         "evidence",
-        || texts(&["epoch", "offset", "no_log"]),
-        "Signs that the journal was put back to an earlier state or that a copy of it is served elsewhere, by `evidence`: `epoch`, a cursor of an epoch that another copy made; `offset`, a cursor past the end of its epoch, which a client can also make up; `no_log`, a database that was in use and came without its write-ahead log.",
+        || texts(&["epoch", "offset", "no_log", "timeline"]),
+        "Signs that the journal was put back to an earlier state or that a copy of it is served elsewhere, by `evidence`: `epoch`, a cursor of an epoch that another copy made; `offset`, a cursor past the end of its epoch, which a client can also make up; `no_log`, a database that was in use and came without its write-ahead log; `timeline`, a PostgreSQL database that was restored or has failed over.",
     ),
     counters(
         "quintet_resume_limits_total",
@@ -205,6 +205,26 @@ pub const METRICS: &[Metric] = &[
     gauge("quintet_queued_messages", "Accepted messages whose runs have not started."),
     gauge("quintet_journal_bytes", "Size of the embedded journal's database file."),
     gauge("quintet_journal_wal_bytes", "Size of the embedded journal's write-ahead log."),
+    counter(
+        "quintet_postgres_contended_appends_total",
+        "Appends to PostgreSQL whose log was in use by another transaction; each is tried again.",
+    ),
+    counter(
+        "quintet_postgres_unknown_appends_total",
+        "Appends to PostgreSQL whose outcome was unknown: no answer in time, a broken connection, or a warning of the server (NODE-5). Their logs are read back.",
+    ),
+    counter(
+        "quintet_postgres_writer_connections_total",
+        "Connections to PostgreSQL that were opened for appends.",
+    ),
+    counter(
+        "quintet_postgres_failovers_seen_total",
+        "Connections that led to another cluster or timeline of PostgreSQL than the journal was opened on. The service has to be restarted.",
+    ),
+    gauge(
+        "quintet_postgres_claim_age_seconds",
+        "Time since the claim of the PostgreSQL database was last extended; beyond the lease nothing is appended.",
+    ),
     gauge("quintet_disk_free_bytes", "Bytes that the file system of the journal has left for the service."),
     gauge("quintet_build_info", "1, with the `version` of the service."),
     counters(

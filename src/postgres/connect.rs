@@ -60,12 +60,12 @@ impl Connector {
         if config.get_ssl_mode() == SslMode::Prefer && !is_local(config.get_hosts()) {
             config.ssl_mode(SslMode::Require);
         }
-        let connect_timeout = Duration::from_millis(options.limits.connect_timeout_ms);
+        let connect_timeout = Duration::from_millis(options.limits.postgres_connect_timeout_ms);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(connect_timeout);
         }
         if config.get_tcp_user_timeout().is_none() {
-            config.tcp_user_timeout(Duration::from_millis(options.limits.append_timeout_ms));
+            config.tcp_user_timeout(Duration::from_millis(options.limits.postgres_append_timeout_ms));
         }
         let tls = MakeRustlsConnect::new(tls(options)?);
         Ok(Self { config, tls, connect_timeout, tasks })

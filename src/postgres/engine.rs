@@ -27,7 +27,7 @@ use crate::{
     fault::{Failure, OpenError, closed, unavailable},
     index,
     open::{self, Identity},
-    options::{PostgresLimits, PostgresOptions},
+    options::PostgresOptions,
     pool::Pool,
     reader::{self, Reply},
     threads,
@@ -54,7 +54,7 @@ pub struct PostgresJournal {
 
 struct Inner {
     identity: Identity,
-    limits: PostgresLimits,
+    run_records_max: u64,
     connector: Arc<Connector>,
     claim: Arc<Claim>,
     pool: Pool,
@@ -70,12 +70,12 @@ impl PostgresJournal {
     /// Returns [`OpenError`] if the database cannot be reached, is of another application or a newer version, or is served
     /// by another process.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
-        let limits = options.limits;
+        let PostgresOptions { limits, run_records_max, .. } = options;
         let tasks = Tasks::default();
         let connector = Arc::new(Connector::new(&options, tasks.clone())?);
         let mut session = connector.connect().await.map_err(of_failure)?;
         let identity = open::prepare(&mut session.client).await?;
-        let lease = Duration::from_millis(limits.lease_ms);
+        let lease = Duration::from_millis(limits.postgres_lease_ms);
         let claim = Claim::take(&mut session.client, ids::fresh(), options.exclusive, lease).await?;
         drop(session);
         claim.keep(connector.clone(), identity.clone(), &tasks);
@@ -85,15 +85,16 @@ impl PostgresJournal {
             claim: claim.clone(),
             limits,
         };
-        let writers = (0..limits.writer_connections.max(1)).map(|_| {
-            let (commands, waiting) = mpsc::channel(limits.waiting_appends_max.max(1));
+        let writers = (0..limits.postgres_writer_connections.max(1)).map(|_| {
+            let (commands, waiting) = mpsc::channel(limits.postgres_waiting_appends_max.max(1));
             tasks.spawn(Writer::new(context.clone()).run(waiting));
             commands
         });
         let writers = writers.collect();
-        let timeout = Duration::from_millis(limits.read_timeout_ms);
-        let pool = Pool::new(connector.clone(), identity.clone(), limits.reader_connections_max, timeout);
-        Ok(Self { shared: Arc::new(Inner { identity, limits, connector, claim, pool, writers }) })
+        let timeout = Duration::from_millis(limits.postgres_read_timeout_ms);
+        let pool =
+            Pool::new(connector.clone(), identity.clone(), limits.postgres_reader_connections_max, timeout);
+        Ok(Self { shared: Arc::new(Inner { identity, run_records_max, connector, claim, pool, writers }) })
     }
 
     /// Closes the journal, even if clones still exist: pending appends are written, the claim is given up, and further
@@ -195,7 +196,7 @@ impl Journal for PostgresJournal {
     }
 
     async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        let order = TrimOrder { retention, now, run_records_max: self.shared.limits.run_records_max };
+        let order = TrimOrder { retention, now, run_records_max: self.shared.run_records_max };
         let mut trimmed = Trimmed::default();
         let mut next = Some(0);
         while let Some(done) = next {

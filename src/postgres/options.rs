@@ -6,29 +6,27 @@ quintet_runtime::limits! {
     /// Limits of a journal in PostgreSQL.
     pub struct PostgresLimits {
         /// Connections that append. Each user belongs to one of them.
-        pub writer_connections: usize = 2, in 1..=16;
+        pub postgres_writer_connections: usize = 2, in 1..=16;
         /// Connections that read, trim and erase.
-        pub reader_connections_max: usize = 6, in 1..=256;
+        pub postgres_reader_connections_max: usize = 6, in 1..=256;
         /// Appends queued for a writer; a further one waits for room.
-        pub waiting_appends_max: usize = 4_096, in 1..=1_000_000;
+        pub postgres_waiting_appends_max: usize = 4_096, in 1..=1_000_000;
         /// Users that share one commit.
-        pub commit_users_max: usize = 256, in 1..=4_096;
+        pub postgres_commit_users_max: usize = 256, in 1..=4_096;
         /// Bytes of entries at which no further append joins a commit.
-        pub commit_bytes_max: usize = 1_048_576, in 1..=67_108_864;
+        pub postgres_commit_bytes_max: usize = 1_048_576, in 1..=67_108_864;
         /// Time to connect and authenticate, in milliseconds.
-        pub connect_timeout_ms: u64 = 5_000, in 100..=60_000;
+        pub postgres_connect_timeout_ms: u64 = 5_000, in 100..=60_000;
         /// Time that a commit may take, in milliseconds. After it the connection is given up, and the outcome is read back.
-        pub append_timeout_ms: u64 = 30_000, in 100..=600_000;
+        pub postgres_append_timeout_ms: u64 = 30_000, in 100..=600_000;
         /// Time that a query, or one step of trimming or erasure, may take, in milliseconds, with its wait for a connection.
-        pub read_timeout_ms: u64 = 10_000, in 100..=600_000;
+        pub postgres_read_timeout_ms: u64 = 10_000, in 100..=600_000;
         /// Time that the end of an append of unknown outcome is waited for at once, in milliseconds.
-        pub settle_timeout_ms: u64 = 5_000, in 100..=60_000;
+        pub postgres_settle_timeout_ms: u64 = 5_000, in 100..=60_000;
         /// Longest time between two attempts to connect a writer, in milliseconds.
-        pub reconnect_interval_ms_max: u64 = 2_000, in 10..=60_000;
+        pub postgres_reconnect_interval_ms_max: u64 = 2_000, in 10..=60_000;
         /// Time after which a claim that was not renewed may be taken over, in milliseconds.
-        pub lease_ms: u64 = 10_000, in 1_000..=600_000;
-        /// Run records kept of each user after their entries are trimmed. A message id is remembered as long as its record.
-        pub run_records_max: u64 = 100_000, in 1_000..=1_000_000_000;
+        pub postgres_lease_ms: u64 = 10_000, in 1_000..=600_000;
     }
 }
 
@@ -42,6 +40,9 @@ pub struct PostgresOptions {
     pub ca_file: Option<PathBuf>,
     /// The limits.
     pub limits: PostgresLimits,
+    /// Run records kept of each user after their entries are trimmed. A message id is remembered as long as its record
+    /// (DEL-6).
+    pub run_records_max: u64,
     /// True to hold the claim, so that no other process serves the database. Without it appends of several processes are
     /// safe, but their resumes, epochs and wake-ups are not coordinated yet: for tests and tools.
     pub exclusive: bool,
@@ -50,7 +51,13 @@ pub struct PostgresOptions {
 impl PostgresOptions {
     /// Returns the default settings for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), ca_file: None, limits: PostgresLimits::DEFAULT, exclusive: true }
+        Self {
+            url: url.into(),
+            ca_file: None,
+            limits: PostgresLimits::DEFAULT,
+            run_records_max: 100_000,
+            exclusive: true,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use quintet_postgres::{PostgresJournal, PostgresOptions};
 use tokio_postgres::NoTls;
 
-/// The variable with the address of the server, as a superuser, in the key-value form of libpq.
+/// The variable with the address of the server, as a superuser, as a URL.
 pub const ADDRESS: &str = "POSTGRES_ADDRESS";
 
 /// Returns the address of the server. Without one, returns `None`, and fails under CI.
@@ -27,7 +27,7 @@ pub async fn schema() -> Option<String> {
     let address = address()?;
     let name = format!("test_{}", uuid::Uuid::now_v7().simple());
     execute(&address, &format!("CREATE SCHEMA {name}")).await;
-    Some(format!("{address} options='-csearch_path={name}'"))
+    Some(format!("{address}?options=-csearch_path%3D{name}"))
 }
 
 /// Opens a journal in a schema of its own.
@@ -80,7 +80,7 @@ impl Server {
 
     /// Returns the address of the server, as a superuser.
     pub fn address(&self) -> String {
-        format!("host={} user=postgres dbname=postgres", self.folder.display())
+        format!("postgres://postgres@{}/postgres", self.folder.to_str().unwrap().replace('/', "%2F"))
     }
 
     /// Kills the server without notice, with all its processes.

@@ -11,6 +11,7 @@ mod drain;
 mod erasure;
 mod life;
 mod poison;
+mod postgres;
 mod readers;
 mod resumed;
 mod side_effects;

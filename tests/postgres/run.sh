@@ -48,7 +48,7 @@ SETTINGS
 server start || { cat "$folder/log" >&2; exit 1; }
 chmod 755 "$folder"
 
-export POSTGRES_ADDRESS="host=$folder user=postgres dbname=postgres"
+export POSTGRES_ADDRESS="postgres://postgres@${folder//\//%2F}/postgres"
 export POSTGRES_BIN=$bin POSTGRES_FOLDER=$folder
 cd ../..
 [[ $# -gt 0 ]] || set -- cargo test --quiet --locked -p quintet --test journal

@@ -19,6 +19,9 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr, os::unix::fs::Permissions
 
 pub use self::{agents::AgentSettings, setting::Setting, table::table, value::Raw};
 use super::limits::{DiskLimits, LogLimits, RetentionLimits};
+#[cfg(feature = "postgres")]
+use quintet_postgres::PostgresLimits;
+
 use crate::{
     agent::AgentLimits,
     gateway::{limits::GatewayLimits, peers::forwarded::ForwardedHeader},
@@ -94,6 +97,12 @@ pub struct Settings {
     pub disk: DiskLimits,
     /// Options of the embedded journal.
     pub sqlite: SqliteOptions,
+    /// File with the certificate authorities of the PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    pub postgres_ca_file: Option<PathBuf>,
+    /// Limits of a journal in PostgreSQL.
+    #[cfg(feature = "postgres")]
+    pub postgres: PostgresLimits,
 }
 
 /// The format of the log on stderr.
@@ -143,6 +152,10 @@ impl Default for Settings {
             retention: RetentionLimits::DEFAULT,
             disk: DiskLimits::DEFAULT,
             sqlite: SqliteOptions::default(),
+            #[cfg(feature = "postgres")]
+            postgres_ca_file: None,
+            #[cfg(feature = "postgres")]
+            postgres: PostgresLimits::DEFAULT,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! The table of settings: name, description, range and accessors.
 
+#[cfg(feature = "postgres")]
+use quintet_postgres::PostgresLimits;
+
 use super::{
     LogFormat, Raw, Settings,
     setting::Setting,
@@ -40,6 +43,11 @@ pub fn table() -> Vec<Setting> {
     rows.extend(limits(DiskLimits::TABLE, |s| &s.disk, |s| &mut s.disk));
     rows.push(durability());
     rows.extend(limits(SQLITE, |s| &s.sqlite, |s| &mut s.sqlite));
+    #[cfg(feature = "postgres")]
+    {
+        rows.push(postgres_ca_file());
+        rows.extend(limits(PostgresLimits::TABLE, |s| &s.postgres, |s| &mut s.postgres));
+    }
     rows.extend(limits(KERNEL, |s| &s.kernel, |s| &mut s.kernel));
     rows
 }
@@ -69,12 +77,23 @@ fn places() -> Vec<Setting> {
         },
         Setting {
             name: "journal",
-            doc: "URL of the journal. Default: embedded, in the data folder.",
+            doc: "URL of the journal: `sqlite:FOLDER`, or `postgres://USER@HOST/DATABASE`, for one process at a time. It may contain a password: set it by the variable or the file. Default: embedded, in the data folder.",
             range: "a URL".to_owned(),
             read: Box::new(|s| s.journal.as_deref().map(|url| quoted(without_secrets(url)))),
             write: Box::new(|s, raw| raw.text().map(|url| s.journal = Some(url))),
         },
     ]
+}
+
+#[cfg(feature = "postgres")]
+fn postgres_ca_file() -> Setting {
+    Setting {
+        name: "postgres_ca_file",
+        doc: "File with the authorities that certify the PostgreSQL server, in PEM. Default: those of the system.",
+        range: "a path".to_owned(),
+        read: Box::new(|s| s.postgres_ca_file.as_ref().map(|path| quoted(path.display().to_string()))),
+        write: Box::new(|s, raw| raw.text().map(|path| s.postgres_ca_file = Some(path.into()))),
+    }
 }
 
 fn credentials() -> Vec<Setting> {

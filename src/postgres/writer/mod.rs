@@ -139,7 +139,7 @@ impl Writer {
         let limits = &self.context.limits;
         let mut bytes = first.batch.lines.as_bytes().len();
         let mut group = vec![first];
-        while group.len() < limits.commit_users_max && bytes < limits.commit_bytes_max {
+        while group.len() < limits.postgres_commit_users_max && bytes < limits.postgres_commit_bytes_max {
             match commands.try_recv() {
                 Ok(Command::Append(append)) if group.iter().all(|other| other.user_id != append.user_id) => {
                     bytes += append.batch.lines.as_bytes().len();
@@ -167,7 +167,8 @@ impl Writer {
                 return Err(unavailable("the database cannot be reached; the service tries again by itself"));
             }
             self.give_up();
-            let limit = self.context.limits.settle_timeout_ms + self.context.limits.connect_timeout_ms;
+            let limit = self.context.limits.postgres_settle_timeout_ms
+                + self.context.limits.postgres_connect_timeout_ms;
             let opened = timeout(Duration::from_millis(limit), self.connect()).await;
             match opened.unwrap_or_else(|_| Err(Failure::TimedOut.into_error())) {
                 Ok(open) => {
@@ -179,7 +180,8 @@ impl Writer {
                 }
                 Err(error) => {
                     self.not_before = Some(Instant::now() + self.interval);
-                    let longest = Duration::from_millis(self.context.limits.reconnect_interval_ms_max);
+                    let longest =
+                        Duration::from_millis(self.context.limits.postgres_reconnect_interval_ms_max);
                     self.interval = (2 * self.interval).min(longest);
                     tracing::warn!(%error, "a writer cannot connect to the database");
                     return Err(error);
@@ -198,7 +200,7 @@ impl Writer {
         let id = ids::fresh();
         let transaction = session.client.transaction().await.map_err(sql)?;
         transaction
-            .batch_execute(&format!("SET LOCAL lock_timeout = {}", limits.settle_timeout_ms))
+            .batch_execute(&format!("SET LOCAL lock_timeout = {}", limits.postgres_settle_timeout_ms))
             .await
             .map_err(sql)?;
         // An append in progress holds its row until it is committed; a later one does not find it.
@@ -241,7 +243,7 @@ impl Writer {
 
     /// Commits a write, for `/readyz`.
     async fn probe(&mut self) -> Result<(), JournalError> {
-        let limit = Duration::from_millis(self.context.limits.read_timeout_ms);
+        let limit = Duration::from_millis(self.context.limits.postgres_read_timeout_ms);
         let open = self.open().await?;
         let (id, client) = (open.id, &open.session.client);
         let params: [(&(dyn ToSql + Sync), Type); 1] = [(&id, Type::UUID)];
@@ -259,7 +261,7 @@ impl Writer {
     /// Uncounts the resumes of this process on a clean shutdown (RUN-6), and removes the row of the connection.
     async fn release_resumes(&mut self) {
         let incarnation = self.incarnation;
-        let limit = Duration::from_millis(self.context.limits.read_timeout_ms);
+        let limit = Duration::from_millis(self.context.limits.postgres_read_timeout_ms);
         let Ok(open) = self.open().await else { return };
         let (id, client) = (open.id, &open.session.client);
         let released = async {

@@ -134,7 +134,7 @@ impl Writer {
             let new: Vec<Vec<u8>> = fresh.iter().map(|append| append.user_id.as_str().into()).collect();
             let chains: Vec<Vec<u8>> =
                 fresh.iter().map(|append| ChainHash::start(origin, &append.user_id).0.to_vec()).collect();
-            let limit = Duration::from_millis(self.context.limits.read_timeout_ms);
+            let limit = Duration::from_millis(self.context.limits.postgres_read_timeout_ms);
             let client = &self.open().await?.session.client;
             let query = async {
                 if !new.is_empty() {
@@ -179,7 +179,7 @@ impl Writer {
 
     /// Executes the statement of a group. Returns of each user whose row was locked whether the batch was appended.
     async fn execute(&mut self, group: &Group) -> Result<HashMap<i64, bool>, CommitFailure> {
-        let limit = Duration::from_millis(self.context.limits.append_timeout_ms);
+        let limit = Duration::from_millis(self.context.limits.postgres_append_timeout_ms);
         let open = self.open().await.map_err(CommitFailure::Unknown)?;
         let statement = group.statement(open.id);
         let warned = open.session.warnings();

@@ -20,7 +20,7 @@ async fn del_3_second_process_is_refused_while_the_first_lives_and_takes_over_af
     first.probe().await.unwrap();
     first.close().await.unwrap();
     let mut patient = hasty(&address);
-    patient.limits.lease_ms = 600_000;
+    patient.limits.postgres_lease_ms = 600_000;
     let second = PostgresJournal::open(patient).await.unwrap();
     assert_eq!(second.epoch(), first.epoch(), "nothing was lost");
     ann.whole_run(2, "t").append_to(&second).await;
@@ -33,7 +33,7 @@ async fn del_3_second_process_is_refused_while_the_first_lives_and_takes_over_af
 async fn run_6_a_process_whose_claim_was_taken_over_cannot_append() {
     let Some(address) = schema().await else { return };
     let mut options = PostgresOptions::new(&address);
-    options.limits.lease_ms = 600_000;
+    options.limits.postgres_lease_ms = 600_000;
     let first = PostgresJournal::open(options).await.unwrap();
     let mut ann = LogWriter::new("ann");
     ann.whole_run(1, "t").append_to(&first).await;

@@ -103,8 +103,8 @@ async fn whole_log(log: &std::sync::Arc<dyn Log>, head: u64) {
 async fn del_7_no_acknowledged_entry_is_lost_or_doubled_by_kills_of_the_server() {
     let Some(server) = Server::start() else { return };
     let mut options = hasty(&server.address());
-    options.limits.append_timeout_ms = 5_000;
-    options.limits.lease_ms = 60_000;
+    options.limits.postgres_append_timeout_ms = 5_000;
+    options.limits.postgres_lease_ms = 60_000;
     let journal = PostgresJournal::open(options).await.unwrap();
     let (progress, seen) = watch::channel((0usize, false));
     let writers = (0..USERS).map(|i| {

@@ -17,10 +17,10 @@ async fn open_shared(address: &str) -> PostgresJournal {
 /// Settings whose waits end soon.
 fn hasty(address: &str) -> PostgresOptions {
     let mut options = PostgresOptions::new(address);
-    options.limits.lease_ms = 1_000;
-    options.limits.append_timeout_ms = 500;
-    options.limits.settle_timeout_ms = 300;
-    options.limits.reconnect_interval_ms_max = 50;
+    options.limits.postgres_lease_ms = 1_000;
+    options.limits.postgres_append_timeout_ms = 500;
+    options.limits.postgres_settle_timeout_ms = 300;
+    options.limits.postgres_reconnect_interval_ms_max = 50;
     options
 }
 

@@ -80,8 +80,8 @@ async fn run_6_a_late_append_is_refused_after_the_entries_that_it_knew_were_trim
 async fn iso_6_a_locked_row_delays_its_own_user_alone() {
     let Some(address) = schema().await else { return };
     let mut options = hasty(&address);
-    options.limits.append_timeout_ms = 30_000;
-    options.limits.writer_connections = 1;
+    options.limits.postgres_append_timeout_ms = 30_000;
+    options.limits.postgres_writer_connections = 1;
     let journal = PostgresJournal::open(options).await.unwrap();
     let names = ["ann", "bob", "cay"];
     let mut writers = names.map(LogWriter::new);

@@ -76,9 +76,9 @@ async fn node_5_a_commit_that_was_not_replicated_is_not_acknowledged() {
     let Some(server) = Server::start() else { return };
     let address = server.address();
     let mut options = hasty(&address);
-    options.limits.append_timeout_ms = 30_000;
-    options.limits.lease_ms = 60_000;
-    options.limits.writer_connections = 1;
+    options.limits.postgres_append_timeout_ms = 30_000;
+    options.limits.postgres_lease_ms = 60_000;
+    options.limits.postgres_writer_connections = 1;
     let journal = PostgresJournal::open(options).await.unwrap();
     let mut ann = LogWriter::new("ann");
     let log = journal.log(&ann.user_id);
