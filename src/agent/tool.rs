@@ -84,7 +84,7 @@ pub trait ToolSource: Send + Sync + 'static {
     fn tools(&self) -> Arc<[Arc<dyn Tool>]>;
 
     /// Waits until the tools are known, or cannot be known for now. A service waits for it, for a limited time, before
-    /// it resumes runs, so that a resumed run has its tools.
+    /// it resumes runs, and a model agent before its first request, so that runs have their tools.
     async fn prepare(&self) {}
 
     /// Stops what the source keeps running, such as a process, and waits for its end. Called when a service stops.

@@ -12,7 +12,7 @@
 //! has sent all of it, its tool was chosen for the agent, and the client has approved it where the
 //! configuration demands that (RUN-11).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use quintet_agent::{
     Agent, AgentError, Completed, Run, Started, Task, ThoughtKind, Tool, ToolPattern, ToolSource, async_trait,
@@ -140,6 +140,7 @@ impl Agent for ModelAgent {
         let mut ids = CallIds::default();
         let account =
             Account::open(&self.ledger, &run.history(), task.run_id, &task.thread_id, self.limits).await?;
+        self.choice.prepare(Duration::from_millis(self.limits.tools_wait_ms)).await;
         let toolbox = self.choice.now();
         let mut context = self.context(&run, &task, &toolbox, &mut ids).await?;
         let recorded = run.recorded_calls();

@@ -27,6 +27,8 @@ quintet_runtime::limits! {
         /// Time without a delta after which a run reports that it waits for its model, in milliseconds, so that its step
         /// timeout does not end it. It is to be less than `step_timeout_ms`.
         pub wait_notice_ms: u64 = 20_000, in 10..=3_600_000;
+        /// Time for which a run waits for the first start of servers of tools, in milliseconds.
+        pub tools_wait_ms: u64 = 10_000, in 0..=600_000;
         /// Responses of the model in one run.
         pub model_rounds_max: usize = 16, in 1..=1_000;
         /// Tool calls of one response that are executed; further ones are answered with an error.

@@ -1,10 +1,12 @@
 //! The tools of an agent, chosen by patterns, under the names that its model knows.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use quintet_agent::{Json, Tool, ToolContext, ToolError, ToolPattern, ToolSource, async_trait};
 use quintet_kernel::ids::ToolName;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     api::ToolSpec,
@@ -24,6 +26,14 @@ pub(crate) struct Toolbox {
 }
 
 impl ToolChoice {
+    /// Waits until the tools of all sources are known, or cannot be known for now; at most `limit`.
+    pub(crate) async fn prepare(&self, limit: Duration) {
+        let prepared = join_all(self.sources.iter().map(|source| source.prepare()));
+        if timeout(limit, prepared).await.is_err() {
+            tracing::debug!("a run begins without the tools of some servers, which are not ready");
+        }
+    }
+
     /// Returns the current tools. Of several tools with one name, the first is used.
     pub(crate) fn now(&self) -> Toolbox {
         let changing =

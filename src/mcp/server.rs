@@ -21,6 +21,8 @@ use crate::{
 pub struct McpServer {
     link: Arc<ServerLink>,
     tools: watch::Receiver<Tools>,
+    /// Cancelled when the first start has succeeded or failed.
+    first_tried: CancellationToken,
     stop: CancellationToken,
     _stop_on_drop: DropGuard,
 }
@@ -55,7 +57,7 @@ impl McpServer {
         let (commands, received) = mpsc::channel(config.limits.calls_max);
         let (state, seen_state) = watch::channel(ServerState::Connecting);
         let (tools, seen_tools) = watch::channel(Tools::from([]));
-        let stop = CancellationToken::new();
+        let (first_tried, stop) = (CancellationToken::new(), CancellationToken::new());
         let link = Arc::new(ServerLink {
             config: config.clone(),
             redactor: secrets.redactor(),
@@ -71,6 +73,7 @@ impl McpServer {
             state,
             tools,
             link: link.clone(),
+            first_tried: first_tried.clone(),
             stop: stop.clone(),
             tasks: Default::default(),
             prefers_initialize: false,
@@ -78,7 +81,7 @@ impl McpServer {
         let server = &link.config.name;
         thread::start(server, supervisor.run())
             .map_err(|source| McpError::Thread { server: server.clone(), source })?;
-        Ok(Self { link, tools: seen_tools, _stop_on_drop: stop.clone().drop_guard(), stop })
+        Ok(Self { link, tools: seen_tools, first_tried, _stop_on_drop: stop.clone().drop_guard(), stop })
     }
 
     /// Returns a tool without looking whether the server has it.
@@ -147,7 +150,7 @@ impl ToolSource for McpServer {
     }
 
     async fn prepare(&self) {
-        self.tried().await;
+        self.first_tried.cancelled().await;
     }
 
     async fn stop(&self) {

@@ -34,6 +34,8 @@ pub(crate) struct Supervisor {
     pub(crate) state: watch::Sender<ServerState>,
     pub(crate) tools: watch::Sender<Tools>,
     pub(crate) link: Arc<ServerLink>,
+    /// Cancelled when the first start has succeeded or failed.
+    pub(crate) first_tried: CancellationToken,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: Tasks,
     /// True if the server took the handshake of the earlier revisions only.
@@ -89,6 +91,9 @@ impl Supervisor {
         self.log
             .write(|server| tracing::debug!(server, to = phase.name(), "an MCP server changed its phase"));
         self.state.send_replace(state);
+        if state != ServerState::Connecting {
+            self.first_tried.cancel();
+        }
     }
 
     /// Connects, refusing calls meanwhile.

@@ -107,14 +107,17 @@ impl McpTool {
         let pause = Duration::from_millis(limits.progress_pause_ms);
         let mut next_progress = Instant::now();
         let mut progress_left = limits.progress_max;
+        let mut reported = None;
         loop {
             let progress = async {
                 sleep_until(next_progress).await;
-                seen.changed().await.map(|()| seen.borrow_and_update().clone())
+                seen.changed().await
             };
             tokio::select! {
                 biased;
                 result = &mut result => {
+                    // What was reported before the result comes before it.
+                    self.report(host, &mut seen, &mut reported, &mut progress_left).await;
                     return match result {
                         Ok(Ok(value)) => Ok(Json::parse(&redactor.hide(&value.to_string())).map_err(|_| {
                             ToolError::user_facing("the result is nested too deeply, or has a number out of range")
@@ -125,10 +128,7 @@ impl McpTool {
                 }
                 Some(Ask { parameters, reply }) = asked.recv() => {
                     // What was reported before the question comes before it.
-                    if progress_left > 0 && seen.has_changed().unwrap_or(false) {
-                        let text = seen.borrow_and_update().clone().unwrap_or_default();
-                        host.progress(redactor.hide(&text)).await;
-                        progress_left -= 1;
+                    if self.report(host, &mut seen, &mut reported, &mut progress_left).await {
                         next_progress = Instant::now() + pause;
                     }
                     let parameters = Json::parse(&redactor.hide(parameters.as_str()))?;
@@ -136,13 +136,31 @@ impl McpTool {
                     // Without a receiver the server no longer waits for the answer.
                     let _ = reply.send(answer);
                 }
-                Ok(Some(text)) = progress, if progress_left > 0 => {
-                    host.progress(redactor.hide(&text)).await;
-                    progress_left -= 1;
+                Ok(()) = progress, if progress_left > 0 => {
+                    self.report(host, &mut seen, &mut reported, &mut progress_left).await;
                     next_progress = Instant::now() + pause;
                 }
             }
         }
+    }
+
+    /// Passes the latest progress to the run, if it is new. Returns true if it was passed.
+    async fn report(
+        &self,
+        host: &dyn CallHost,
+        seen: &mut watch::Receiver<Option<String>>,
+        reported: &mut Option<String>,
+        progress_left: &mut usize,
+    ) -> bool {
+        let latest = seen.borrow_and_update().clone();
+        if *progress_left == 0 || latest == *reported {
+            return false;
+        }
+        let text = self.link.redactor.hide(latest.as_deref().unwrap_or_default());
+        *reported = latest;
+        host.progress(text).await;
+        *progress_left -= 1;
+        true
     }
 
     fn unreachable(&self, state: ServerState) -> ToolError {

@@ -20,6 +20,7 @@
 //!   contract and not from the service's code
 //! - `client`, `stream`, `crowd`, `ends`, `process`: clients of a service that runs as a process
 //! - `gateway`: a service in the test's own process, over real sockets
+//! - `peer_process`: an agent of another project as a process
 //! - `stage`: users' machines with agents over a journal in memory
 //! - `journal`: engines to test, and a writer of logs
 
@@ -52,6 +53,8 @@ pub mod journal;
 pub mod ledger;
 #[cfg(feature = "service")]
 pub mod moves;
+#[cfg(feature = "service")]
+pub mod peer_process;
 #[cfg(feature = "service")]
 pub mod planned_message;
 #[cfg(feature = "service")]

@@ -7,6 +7,7 @@ mod durable;
 mod fairness;
 mod limits;
 mod mcp;
+mod mcp_cuts;
 mod rehearsal;
 mod requests;
 mod restart;

@@ -5,9 +5,8 @@ mod agents;
 mod faults;
 mod langgraph;
 mod peers;
-mod process;
 mod resumed;
 mod rounds;
 mod upstream;
 
-use quintet_testkit::stage;
+use quintet_testkit::{peer_process as process, stage};

@@ -75,22 +75,34 @@ async fn example_in_python_answers_with_its_tool() {
     assert_eq!((calls(&events).len(), &*answer_of(&events)), (0, r#"{"temperature":"21 degrees in a"}"#));
 }
 
+/// Checks an example that counts words, and asks before it deletes.
+async fn counts_and_asks(agent: &Process, protocol: &str) {
+    let confirm =
+        json!([{"name": "confirm", "description": "Asks the user.", "parameters": {"type": "object"}}]);
+    let stage = stage(&agent.url, json!({"client_tools": confirm, "protocol": protocol}));
+    let mut talk = stage.ann();
+    let events = play(&mut talk, "the quick brown fox").await;
+    assert_eq!(calls(&events), [r#"agent count_words({"text":"the quick brown fox"}) ok 4"#]);
+    assert_eq!(answer_of(&events), "The message has 4 words.");
+    let events = answering(&mut talk, "delete it", &[("confirm", ok(json!(true)))]).await;
+    assert_eq!(answer_of(&events), "Deleted.");
+    let events = answering(&mut talk, "delete it", &[("confirm", declined())]).await;
+    assert_eq!(answer_of(&events), "Kept: The user declined: not today");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn example_in_javascript_counts_and_asks() {
     for generation in GENERATIONS {
         let Some(agent) = Process::node(generation, "agent.mjs", &["0"]) else { return };
-        let confirm =
-            json!([{"name": "confirm", "description": "Asks the user.", "parameters": {"type": "object"}}]);
-        let stage = stage(&agent.url, json!({"client_tools": confirm, "protocol": generation.protocol()}));
-        let mut talk = stage.ann();
-        let events = play(&mut talk, "the quick brown fox").await;
-        assert_eq!(calls(&events), [r#"agent count_words({"text":"the quick brown fox"}) ok 4"#]);
-        assert_eq!(answer_of(&events), "The message has 4 words.");
-        let events = answering(&mut talk, "delete it", &[("confirm", ok(json!(true)))]).await;
-        assert_eq!(answer_of(&events), "Deleted.");
-        let events = answering(&mut talk, "delete it", &[("confirm", declined())]).await;
-        assert_eq!(answer_of(&events), "Kept: The user declined: not today");
+        counts_and_asks(&agent, generation.protocol()).await;
     }
+}
+
+/// An agent that is a class of `@ag-ui/client`, in TypeScript.
+#[tokio::test(flavor = "multi_thread")]
+async fn example_in_typescript_counts_and_asks() {
+    let Some(agent) = Process::node(Generation::V1, "client_agent.mjs", &["0"]) else { return };
+    counts_and_asks(&agent, "1.0").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

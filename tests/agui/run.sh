@@ -21,8 +21,14 @@ for generation in 1.0 0.0.59; do
   npm_packages "$folder"
   # Where Node.js finds the packages.
   mkdir -p "$folder/node_modules/.peers"
-  cp "$here"/peers/*.mjs "$here/../../examples/agents/agent.mjs" "$folder/node_modules/.peers/"
+  cp "$here"/peers/*.mjs examples/agents/agent.mjs "$folder/node_modules/.peers/"
 done
+typed=node_modules/.peers/client_agent
+if [[ ! $here/node-1.0/$typed.mjs -nt examples/agents/client_agent.mts ]]; then
+  cp examples/agents/client_agent.mts "$here/node-1.0/$typed.mts"
+  (cd "$here/node-1.0" &&
+    node_modules/.bin/tsc --module nodenext --target es2022 --strict --skipLibCheck "$typed.mts" >&2)
+fi
 
 export AGUI_PYTHON=$home/venv/bin/python
 export AGUI_LANGGRAPH=$home/langgraph/bin/python

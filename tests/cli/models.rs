@@ -21,13 +21,13 @@ const KEY: &str = "sk-test-5f1c9e7ab3";
 
 /// A model with the interface of OpenAI chat completions: it calls `calculate`, then answers with its result.
 #[derive(Clone, Default)]
-struct Model {
-    requests: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
+pub struct Model {
+    pub requests: Arc<Mutex<Vec<(HeaderMap, Value)>>>,
 }
 
 impl Model {
     /// Starts it and returns it with its address.
-    async fn start() -> (Self, String) {
+    pub async fn start() -> (Self, String) {
         let model = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -60,8 +60,8 @@ impl Model {
     }
 }
 
-/// Asks the default agent, and returns the folded run.
-async fn ask(service: &Service) -> Value {
+/// Asks the default agent, and returns the end of the run.
+pub async fn ask(service: &Service) -> Value {
     let token = service.login("ada").await;
     let message = json!({"message_id": "m1", "thread_id": "t1", "text": "What is 6 times 7?"});
     let (status, accepted) = service.post("/v1/messages", &token, &message).await;

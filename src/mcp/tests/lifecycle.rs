@@ -301,3 +301,47 @@ fn progress_is_passed_on() {
         assert!(seen.progress.try_recv().is_err());
     });
 }
+
+/// The last report of a call is passed on, even if it comes together with the result.
+#[test]
+fn progress_comes_before_the_result() {
+    run(async {
+        let (server, mut peers) = start(json!({"progress_pause_ms": 60_000}));
+        let mut peer = peers.ready(tools(&["a"])).await;
+        server.tried().await;
+        let (caller, mut seen) = Run::of(1);
+        let (result, ()) = join!(caller.call(&server, "a"), async {
+            let call = peer.call().await;
+            let token = call["params"]["_meta"]["progressToken"].clone();
+            for message in ["one", "two", "three"] {
+                let params = json!({"progressToken": token, "progress": 1, "message": message});
+                peer.notify("notifications/progress", params).await;
+            }
+            peer.reply(&call, text("done")).await;
+        });
+        assert_eq!(result, Ok(json!("done")));
+        let reports: Vec<String> = std::iter::from_fn(|| seen.progress.try_recv().ok()).collect();
+        assert!(reports.len() <= 2 && reports.last().is_some_and(|last| last == "three\n"), "{reports:?}");
+    });
+}
+
+/// A run waits for the first start of a server, and not for the ones after a failure.
+#[test]
+fn the_first_start_is_waited_for_and_no_other() {
+    run(async {
+        let (server, mut peers) = start(json!({"start_timeout_ms": 60_000}));
+        let mut peer = peers.next().await;
+        let prepared = tokio::select! {
+            biased;
+            () = server.prepare() => true,
+            _ = peer.expect("initialize") => false,
+        };
+        assert!(!prepared, "the server is not started yet");
+        drop(peer);
+        server.prepare().await;
+        let mut silent = peers.next().await;
+        silent.expect("initialize").await;
+        assert_eq!(server.state(), ServerState::Connecting);
+        server.prepare().await;
+    });
+}

@@ -119,7 +119,8 @@ async fn everything(server: &McpServer) {
     let done = call(server, &caller, "trigger-long-running-operation", steps).await.unwrap();
     assert!(done.as_str().unwrap().contains("completed"), "{done}");
     let progress = progress(&mut seen);
-    assert!(progress.contains(&"3/4\n".to_owned()) && progress.len() <= 4, "{progress:?}");
+    // On a busy machine, one may take the place of another; the last one is passed on.
+    assert!(progress.last().is_some_and(|last| last == "4/4\n") && progress.is_sorted(), "{progress:?}");
 
     // The tool is added after the handshake, and its addition is announced.
     let mut changed = server.tools_changed();
@@ -170,7 +171,7 @@ async fn python(server: &McpServer) {
     let counted = call(server, &caller, "count", json!({"to": 5})).await;
     assert_eq!(counted, Ok(json!({"result": "counted to 5"})));
     let progress = progress(&mut seen);
-    assert!(progress.contains(&"4 of 5\n".to_owned()) && progress.is_sorted(), "{progress:?}");
+    assert!(progress.last().is_some_and(|last| last == "5 of 5\n") && progress.is_sorted(), "{progress:?}");
     let failed = call(server, &caller, "fail", json!({})).await.unwrap_err();
     assert!(failed.contains("fail"), "{failed}");
 

@@ -5,9 +5,9 @@
 mod agui;
 mod mcp;
 mod model;
-mod peers;
+pub mod peers;
 mod secrets;
-mod socket;
+pub mod socket;
 
 use std::path::{Path, PathBuf};
 
@@ -19,14 +19,14 @@ use self::socket::Socket;
 use crate::command::{Service, on_free_ports};
 
 /// A folder with the configuration and the journal of a service.
-struct Place(TempDir);
+pub struct Place(TempDir);
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -42,7 +42,7 @@ impl Place {
     }
 
     /// Starts a service with this configuration.
-    fn start(&self, config: &str) -> Service {
+    pub fn start(&self, config: &str) -> Service {
         let config = self.write("quintet.toml", config);
         let mut command = on_free_ports("dev", &self.data());
         command.args(["--config", &config, "--log", "trace"]).stderr(std::process::Stdio::piped());
@@ -57,7 +57,7 @@ fn kill(service: Service) -> String {
 }
 
 /// Sends a message to an agent, and returns the run's id.
-async fn send(service: &Service, token: &str, agent: &str, text: &str) -> String {
+pub async fn send(service: &Service, token: &str, agent: &str, text: &str) -> String {
     let message = json!({"message_id": "m1", "thread_id": "t1", "agent_name": agent, "text": text});
     let (status, accepted) = service.post("/v1/messages", token, &message).await;
     assert_eq!(status, 202, "{accepted}");
@@ -119,16 +119,16 @@ fn check_run(entries: &[Value], run_id: &str) {
 
 /// A call in a log.
 #[derive(Debug, PartialEq, Eq)]
-struct LoggedCall {
-    id: String,
-    tool: String,
-    opened: usize,
-    closed: usize,
-    status: String,
-    results: Value,
+pub struct LoggedCall {
+    pub id: String,
+    pub tool: String,
+    pub opened: usize,
+    pub closed: usize,
+    pub status: String,
+    pub results: Value,
 }
 
-fn calls(entries: &[Value]) -> Vec<LoggedCall> {
+pub fn calls(entries: &[Value]) -> Vec<LoggedCall> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut calls: Vec<LoggedCall> = Vec::new();
     for entry in entries {
@@ -175,7 +175,7 @@ fn resets(entries: &[Value], kind: &str) -> usize {
     entries.iter().filter(|entry| entry["kind"] == kind && entry["reset"] == true).count()
 }
 
-fn end(entries: &[Value]) -> &Value {
+pub fn end(entries: &[Value]) -> &Value {
     entries.iter().find(|entry| entry["type"] == "agent_completed").unwrap()
 }
 
@@ -185,11 +185,11 @@ fn has_said(kind: &'static str, words: &'static str) -> impl Fn(&[Value]) -> boo
 }
 
 /// Returns true once a call of this tool is open.
-fn is_open(tool: &'static str) -> impl Fn(&[Value]) -> bool {
+pub fn is_open(tool: &'static str) -> impl Fn(&[Value]) -> bool {
     move |entries| entries.iter().any(|entry| entry["type"] == "tool_executing" && entry["tool_name"] == tool)
 }
 
 /// Returns the number of lines of a file.
-fn lines(path: &Path) -> usize {
+pub fn lines(path: &Path) -> usize {
     std::fs::read_to_string(path).unwrap_or_default().lines().count()
 }

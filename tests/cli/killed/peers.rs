@@ -12,10 +12,10 @@ use super::Place;
 
 /// A switch of what a peer does: it holds its answers back until it is released.
 #[derive(Clone, Default)]
-pub(super) struct Release(Arc<AtomicBool>);
+pub struct Release(Arc<AtomicBool>);
 
 impl Release {
-    pub(super) fn now(&self) {
+    pub fn now(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 
@@ -45,7 +45,7 @@ fn answer(text: &str) -> Reply {
 
 /// A language model. Told `tell`, it begins a story and says no more until it is released; then it tells another one.
 /// Told the name of a tool, it calculates 6 * 7, calls the tool, and answers with what it has got.
-pub(super) async fn model(release: &Release) -> Upstream {
+pub async fn model(release: &Release) -> Upstream {
     let release = release.clone();
     Upstream::start_with(move |request| {
         let messages = request["messages"].as_array().unwrap();
@@ -74,7 +74,7 @@ pub(super) async fn model(release: &Release) -> Upstream {
 }
 
 /// The table of the model in the configuration.
-pub(super) fn model_table(model: &Upstream, more: &str) -> String {
+pub fn model_table(model: &Upstream, more: &str) -> String {
     format!(
         "[[agents]]\nkind = 'model'\nname = 'tiny'\napi = 'openai-chat'\nurl = 'http://{}/v1'\nmodel = 'tiny'\n\
          tools = ['*']\n{more}\n",
@@ -84,7 +84,7 @@ pub(super) fn model_table(model: &Upstream, more: &str) -> String {
 
 /// A remote agent that holds back its events from number `held` on, until it is released. A second request of a run has
 /// the events from the start.
-pub(super) async fn remote(release: &Release, events: Vec<Value>, held: usize) -> Upstream {
+pub async fn remote(release: &Release, events: Vec<Value>, held: usize) -> Upstream {
     let release = release.clone();
     Upstream::start_with(move |request| {
         let is_whole = release.is_set();
@@ -103,7 +103,7 @@ pub(super) async fn remote(release: &Release, events: Vec<Value>, held: usize) -
     .await
 }
 
-pub(super) fn remote_table(remote: &Upstream, more: &str) -> String {
+pub fn remote_table(remote: &Upstream, more: &str) -> String {
     format!("[[agents]]\nkind = 'agui'\nname = 'far'\nurl = 'http://{}/run'\n{more}\n", remote.address)
 }
 
@@ -132,7 +132,7 @@ printf 'ended\n' >"$PROCESS.ended"
 "#;
 
 /// The table of the MCP server in the configuration; its files are in `place`.
-pub(super) fn server_table(place: &Place, more: &str) -> String {
+pub fn server_table(place: &Place, more: &str) -> String {
     let script = place.write("server.sh", SERVER);
     let file = |name: &str| place.path(name).to_str().unwrap().to_owned();
     format!(

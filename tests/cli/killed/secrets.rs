@@ -140,6 +140,8 @@ async fn auth_6_no_credential_of_an_agent_appears_anywhere_before_and_after_a_ki
     check(&service).await;
     logs.push(service.drained());
 
+    // What the server writes to its standard error is in the log of the service, without its key.
+    assert!(logs.iter().any(|log| log.contains("the key is …")), "{logs:#?}");
     let shown = [&before[..], &entries[..]].concat().iter().map(Value::to_string).collect::<String>();
     for text in logs.iter().chain([&shown]) {
         for secret in ALL {

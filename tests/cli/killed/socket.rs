@@ -10,7 +10,7 @@ use tokio_tungstenite::{
 
 use crate::command::{Service, soon};
 
-pub(super) struct Socket {
+pub struct Socket {
     socket: WebSocketStream<TcpStream>,
     after: u64,
     entries: Vec<Value>,
@@ -18,7 +18,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Connects, and asks for the entries after an offset.
-    pub(super) async fn open(service: &Service, token: &str, after: u64) -> Self {
+    pub async fn open(service: &Service, token: &str, after: u64) -> Self {
         let mut request = format!("ws://{}/v1/ws", service.listen()).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "quintet.v1".parse().unwrap());
         request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
@@ -29,18 +29,22 @@ impl Socket {
         Self { socket, after, entries: Vec::new() }
     }
 
+    /// Waits for the next frame. Pings, which come also while a run waits, do not extend the time.
     async fn frame(&mut self) -> Value {
-        loop {
-            match soon(self.socket.next()).await.expect("the connection is open").unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Close(frame) => panic!("closed: {frame:?}"),
-                _ => {}
+        let frame = async {
+            loop {
+                match self.socket.next().await.expect("the connection is open").unwrap() {
+                    Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                    Message::Close(frame) => panic!("closed: {frame:?}"),
+                    _ => {}
+                }
             }
-        }
+        };
+        soon(frame).await
     }
 
     /// Reads until the entries match. They come without a gap, each once (DEL-2).
-    pub(super) async fn until(mut self, reached: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    pub async fn until(mut self, reached: impl Fn(&[Value]) -> bool) -> Vec<Value> {
         while !reached(&self.entries) {
             let frame = self.frame().await;
             let Some(offset) = frame["offset"].as_u64() else { continue };
@@ -51,7 +55,7 @@ impl Socket {
     }
 
     /// Reads up to `caught_up`, without an entry, and returns its head.
-    pub(super) async fn caught_up(mut self) -> u64 {
+    pub async fn caught_up(mut self) -> u64 {
         loop {
             let frame = self.frame().await;
             assert!(frame["offset"].is_null(), "an entry comes again: {frame}");

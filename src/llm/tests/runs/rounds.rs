@@ -8,17 +8,21 @@ use std::{
     time::Duration,
 };
 
-use quintet_agent::ToolPattern;
 use quintet_agent::{CallStatus, ThoughtKind, Tool, ToolError, tool};
+use quintet_agent::{ToolPattern, ToolSource, async_trait};
 use quintet_kernel::entry::{Event, RunErrorCode, RunStatus};
-use quintet_llm::ApiKind;
+use quintet_llm::{ApiKind, ModelAgent};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::timeout,
+};
 
 use crate::{
-    RECORDED, agents, agents_with, calculate, chat_answer, chat_calls, config,
-    live_run::{calls, play, text},
+    RECORDED, agents, agents_with, calculate, chat_answer, chat_calls, client, config,
+    live_run::{self, calls, launch, play, text},
     upstream::{Reply, Upstream},
 };
 
@@ -99,14 +103,18 @@ async fn wrong_calls_are_answered_and_the_run_goes_on() {
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
-/// A tool that records how many of its calls were executed at the same time.
-fn counting(name: &'static str, most: Arc<AtomicUsize>) -> Arc<dyn Tool> {
-    let now = Arc::new(AtomicUsize::new(0));
+/// A tool that records how many of its calls were executed at the same time, and whose calls wait until these many were.
+fn counting(name: &'static str, most: Arc<AtomicUsize>, wanted: usize) -> Arc<dyn Tool> {
+    let (now, reached) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
     Arc::new(tool(name, "Counts.", move |_: Nothing, _| {
-        let (now, most) = (now.clone(), most.clone());
+        let (now, most, reached) = (now.clone(), most.clone(), reached.clone());
         async move {
-            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let together = now.fetch_add(1, Ordering::SeqCst) + 1;
+            if most.fetch_max(together, Ordering::SeqCst).max(together) >= wanted {
+                reached.add_permits(1_000);
+            }
+            let waited = timeout(Duration::from_secs(60), reached.acquire()).await;
+            drop(waited.expect("the calls are executed together"));
             now.fetch_sub(1, Ordering::SeqCst);
             Ok::<_, ToolError>("done")
         }
@@ -121,7 +129,7 @@ async fn calls_are_executed_in_parallel_within_their_limits() {
     let mut config = config(ApiKind::OpenaiChat, &upstream);
     (config.limits.parallel_calls_max, config.limits.round_calls_max) = (2, 5);
     let most = Arc::new(AtomicUsize::new(0));
-    let (events, end) = play(&agents_with(config, vec![counting("count", most.clone())]), "count").await;
+    let (events, end) = play(&agents_with(config, vec![counting("count", most.clone(), 2)]), "count").await;
     assert_eq!((end.status, calls(&events).len()), (RunStatus::Succeeded, 5));
     assert_eq!(most.load(Ordering::SeqCst), 2);
     upstream.request().await;
@@ -160,7 +168,7 @@ async fn answers_that_are_cut_withheld_or_empty_are_no_success() {
 
 #[tokio::test]
 async fn only_the_chosen_tools_are_offered_under_names_that_the_api_accepts() {
-    let named = |name: &'static str| counting(name, Arc::default());
+    let named = |name: &'static str| counting(name, Arc::default(), 1);
     let calls_both = chat_calls(&[("files_read", "{}"), ("files_write", "{}"), ("calculate", "{}")]);
     let mut upstream =
         Upstream::start(vec![Reply::stream(&calls_both), Reply::stream(&chat_answer("Done."))]).await;
@@ -187,4 +195,40 @@ async fn a_thought_precedes_a_call_that_the_model_did_not_explain() {
     assert_eq!(end.status, RunStatus::Succeeded);
     let Event::Thinking(thought) = &events[1] else { panic!("{events:?}") };
     assert_eq!((thought.kind, thought.delta.as_str()), (ThoughtKind::Progress, "Calling calculate.\n"));
+}
+
+/// Tools of a server that is being started.
+struct Late(watch::Receiver<bool>);
+
+#[async_trait]
+impl ToolSource for Late {
+    fn tools(&self) -> Arc<[Arc<dyn Tool>]> {
+        let is_started = *self.0.borrow();
+        if is_started { Arc::from([calculate()]) } else { Arc::from([]) }
+    }
+
+    async fn prepare(&self) {
+        let mut started = self.0.clone();
+        let _started = started.wait_for(|started| *started).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_waits_for_the_first_start_of_its_tools_up_to_a_limit() {
+    for (is_started, tools_wait_ms) in [(true, 60_000), (false, 1)] {
+        let (start, started) = watch::channel(false);
+        let mut upstream = Upstream::start(vec![Reply::stream(&chat_answer("Hello."))]).await;
+        let mut config = config(ApiKind::OpenaiChat, &upstream);
+        config.limits.tools_wait_ms = tools_wait_ms;
+        let agent = ModelAgent::new(config, vec![], vec![Arc::new(Late(started))], client()).unwrap();
+        let agents = live_run::registry(agent);
+        let live = launch(&agents, "hello");
+        if is_started {
+            assert!(upstream.seen.try_recv().is_err());
+            start.send_replace(true);
+        }
+        assert_eq!(live.finish().await.1.status, RunStatus::Succeeded);
+        let (_, body) = upstream.request().await;
+        assert_eq!(body["tools"].as_array().map_or(0, Vec::len), usize::from(is_started), "{body}");
+    }
 }

@@ -57,7 +57,7 @@ impl Process {
     /// Serves the `app` of a Python file of this repository, by the Python that a variable names.
     pub fn python(variable: &str, folder: &str, module: &str) -> Option<Self> {
         let python = installed(variable)?;
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
         let mut command = Command::new(python);
         command
             .args(["-B", "-m", "uvicorn", "--port", "0", "--app-dir"])
