@@ -3,7 +3,7 @@
 #
 #   bash fuzz/run.sh [target …]
 #
-# QUINTET_CAMPAIGN_FUZZ_SECONDS=N gives each target N seconds (default 720). Findings are written to
+# QUINTET_CAMPAIGN_FUZZ_SECONDS=N gives each target N seconds (default 450). Findings are written to
 # fuzz/artifacts; new inputs stay in target/fuzz-corpus and can be merged into fuzz/corpus with
 # QUINTET_FUZZ_KEEP=1. docs/model/results.md has the results of the last campaign.
 set -euo pipefail
@@ -14,10 +14,10 @@ cargo +nightly --version >/dev/null 2>&1 ||
   missing "a nightly compiler is not installed: rustup toolchain install nightly --profile minimal"
 cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 
-seconds="${QUINTET_CAMPAIGN_FUZZ_SECONDS:-720}"
+seconds="${QUINTET_CAMPAIGN_FUZZ_SECONDS:-450}"
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-  targets=(calculator journal_readback kernel_steps questions rehearsal_scripts resume_cursors wire_decoder)
+  targets=(calculator journal_readback kernel_steps legacy_decoder questions rehearsal_scripts resume_cursors wire_decoder)
 fi
 
 # The code has no `unsafe`: a sanitizer would find nothing, and a build without one takes half as long.

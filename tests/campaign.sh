@@ -41,6 +41,7 @@ kills() {
   traces=$(mktemp -d)
   trap 'rm -rf "$traces"' EXIT
   TRACE_FOLDER="$traces" QUINTET_CAMPAIGN_KILLS="${QUINTET_CAMPAIGN_KILLS:-500}" \
+    QUINTET_CAMPAIGN_ERASURES=100 QUINTET_CAMPAIGN_STEERS=300 \
     bash tests/postgres/run.sh cargo test --locked --release --test crash -- --nocapture &&
     cargo run --locked --release -p quintet-model --bin accept -- "$traces"
 }

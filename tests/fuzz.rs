@@ -34,6 +34,11 @@ fn kernel_steps() {
 }
 
 #[test]
+fn legacy_decoder() {
+    replay("legacy_decoder");
+}
+
+#[test]
 fn questions() {
     replay("questions");
 }

@@ -11,7 +11,7 @@ mod routes;
 use quintet_kernel::user::NewMessage;
 use serde_json::{Map, Value, json};
 
-use self::routes::{RequestBody, ResponseBody, Route, routes};
+use self::routes::{LEGACY_SOCKET, RequestBody, ResponseBody, Route, SOCKET, routes};
 use super::{
     client::form::{AnswerForm, ThreadUpdateForm},
     http::{
@@ -64,6 +64,10 @@ pub fn document() -> Value {
                     "type": "apiKey", "in": "query", "name": "ticket",
                     "description": "Opens one connection, for clients that cannot set a header (AUTH-1).",
                 },
+                "subprotocol": {
+                    "type": "apiKey", "in": "header", "name": "Sec-WebSocket-Protocol",
+                    "description": "`jwt-auth, jwt.<token>`, as the predecessor's clients offer it.",
+                },
             },
             "schemas": schemas(),
             "parameters": parameters(),
@@ -112,10 +116,13 @@ fn operation(route: &Route) -> Value {
         RequestBody::Optional(name) => operation["requestBody"] = request_body(name, false),
         RequestBody::Required(name) => operation["requestBody"] = request_body(name, true),
     }
-    if route.path == "/v1/ws" {
+    if route.path == SOCKET {
         // The empty alternative: the credential may also be in `hello`.
         operation["security"] = json!([{"bearer": []}, {"ticket": []}, {}]);
-    } else if !needs_bearer(route.path) {
+    } else if route.path == LEGACY_SOCKET {
+        operation["security"] = json!([{"bearer": []}, {"ticket": []}, {"subprotocol": []}]);
+        operation["deprecated"] = json!(true);
+    } else if !needs_credential(route.path) {
         operation["security"] = json!([]);
     }
     if route.tag == "operations" {
@@ -124,9 +131,9 @@ fn operation(route: &Route) -> Value {
     operation
 }
 
-/// Returns whether a route needs a bearer token.
-fn needs_bearer(path: &str) -> bool {
-    path.starts_with("/v1/") || path == "/agui" || path.starts_with("/agui/")
+/// Returns whether a route needs a credential.
+fn needs_credential(path: &str) -> bool {
+    path.starts_with("/v1/") || path == LEGACY_SOCKET || path == "/agui" || path.starts_with("/agui/")
 }
 
 fn request_body(name: &str, required: bool) -> Value {
@@ -234,6 +241,12 @@ fn parameters() -> Value {
         "runId": path("run_id", &uuid),
         "frame": path("frame", &json!({"enum": frames})),
         "after": query("after", "Entries after this offset.", offset.clone()),
+        "cursorAfter": query(
+            "after", "Entries after this offset; without it, entries from the head on.", offset.clone(),
+        ),
+        "cursorEpoch": query(
+            "epoch", "The epoch of `after`.", json!({"type": "string", "pattern": "^[!-~]{1,64}$"}),
+        ),
         "beforeEntry": query(
             "before", "The last entries before this offset, in ascending order; excludes `after`.", offset.clone(),
         ),
@@ -272,6 +285,7 @@ fn problems() -> Map<String, Value> {
         (409, "The thread is busy, the run has ended, or the call is closed"),
         (413, "The body or a field of it is too large"),
         (415, "The body is not `application/json`"),
+        (426, "The request asks for no WebSocket, or for another version of the protocol than 13"),
         (429, "Too many requests, or a limit of the user is reached"),
         (500, "An internal error"),
         (503, "Draining, or the journal is unavailable; retrying the same request is safe"),

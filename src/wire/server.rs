@@ -2,7 +2,7 @@
 
 use quintet_kernel::{
     connection::{self, Gap},
-    ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, UserId},
+    ids::{ConnectionId, Epoch, MessageId, Offset, RunId, Timestamp, Title, UserId},
     json::Json,
     limits::Limits,
 };
@@ -79,6 +79,8 @@ pub struct ClientLimits {
     pub results_bytes_max: u64,
     /// Nesting depth of `results`.
     pub results_depth_max: u64,
+    /// Characters of a thread's title.
+    pub title_chars_max: u64,
     /// Runs of the user that are accepted and not yet completed.
     pub open_runs_max: u64,
     /// Messages queued behind the active run of one thread.
@@ -116,6 +118,7 @@ impl ClientLimits {
             text_bytes_max: user.text_bytes_max as u64,
             results_bytes_max: user.results_bytes_max as u64,
             results_depth_max: Json::DEPTH_MAX as u64,
+            title_chars_max: Title::CHARS_MAX as u64,
             open_runs_max: user.open_runs_max as u64,
             queued_messages_max: user.queued_messages_max as u64,
             invalid_frames_max: connection.invalid_frames_max.into(),

@@ -3,12 +3,14 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { GENERATIONS, agent, outcome, pinned, received, say, shown, types } from "./agents.mjs";
 import { Service, cleanUp, completed, script } from "./service.mjs";
+import { cut, exchanged, faulty, repeated } from "./wire.mjs";
 
 // The clients log each error that they also throw.
 console.error = () => {};
 
 const slow = script({ think: "so " }, { think: "piece ", kind: "answer", repeat: 12, interval_ms: 60 });
 const SLOW_ANSWER = "piece ".repeat(12);
+let wires = 0;
 
 for (const [generation, client] of Object.entries(GENERATIONS)) {
   const isV1 = generation === "1.0.0";
@@ -224,6 +226,103 @@ for (const [generation, client] of Object.entries(GENERATIONS)) {
       await thread.runAgent();
       assert.deepEqual(shown(thread).slice(1), ["assistant mine"]);
       assert.equal((await service.log("own")).some((entry) => entry.type === "tool_completed"), false);
+    });
+
+    // Neither generation has a rule against a repeated or exchanged delta; the service sends none, and a snapshot replaces
+    // what an intermediary did to the text.
+    for (const [what, fault, check] of [
+      ["pinned: deltas that an intermediary repeats are shown twice", repeated, async (ann, run) => {
+        await run;
+        assert.equal(shown(ann).at(-1), "assistant onceonce twice twice thrice thrice");
+      }],
+      ["pinned: deltas that an intermediary exchanges are shown in that order", exchanged("TEXT_MESSAGE_CONTENT"), async (ann, run) => {
+        await run;
+        assert.equal(shown(ann).at(-1), "assistant  twiceonce thrice");
+      }],
+      ["the verifier rejects a delta before its message", exchanged("TEXT_MESSAGE_START"), async (_, run) => {
+        await assert.rejects(run, /TEXT_MESSAGE_CONTENT/);
+      }],
+      ["the verifier rejects an end of a run before that of its text", exchanged("TEXT_MESSAGE_END"), async (_, run) => {
+        await assert.rejects(run, /RUN_FINISHED/);
+      }],
+      ["pinned: a stream that an intermediary ends early resolves as if the run had ended", cut, async (ann, run) => {
+        await run;
+        assert.equal(types(ann).includes("RUN_FINISHED"), false);
+      }],
+    ]) {
+      it(`del_2: ${what}; connecting shows the truth`, async () => {
+        const user = `wire-${++wires}`;
+        const ann = await open(user, { fetch: faulty(fault) });
+        say(ann, script({ answer: "once" }, { answer: " twice" }, { answer: " thrice" }));
+        await check(ann, ann.runAgent());
+        await service.entry(user, completed);
+        const half = await open(user, { initialMessages: structuredClone(ann.messages) });
+        await half.connectAgent();
+        assert.equal(shown(half).at(-1), "assistant once twice thrice");
+        assert.equal(shown(half).length, 2);
+      });
+    }
+
+    it("del_6: a request that is sent again after its response was lost starts nothing", async () => {
+      const user = `lost-${generation}`;
+      const ann = await open(user, { fetch: faulty(async function* () {}) });
+      const id = say(ann, slow);
+      await ann.runAgent();
+      assert.deepEqual(shown(ann).length, 1, "pinned: an empty response resolves");
+      const again = await open(user);
+      say(again, slow, id);
+      await again.runAgent();
+      assert.equal(shown(again).at(-1), `assistant ${SLOW_ANSWER}`);
+      assert.equal((await service.log(user)).filter((entry) => entry.type === "user_message").length, 1);
+    });
+
+    it("del_8: a thread that is erased is shown to no front end, and begins anew", async () => {
+      const user = `erased-${generation}`;
+      const headers = await service.headers(user);
+      const erase = async () => {
+        const response = await fetch(`${service.url}/v1/threads/t`, { method: "DELETE", headers });
+        assert.equal(response.status, 202);
+        // 202 promises the erasure; the entry reports that it is done.
+        await service.entry(user, (entry) => entry.type === "thread_erased");
+      };
+      const ann = await open(user);
+      say(ann, script({ answer: "the secret" }));
+      await ann.runAgent();
+      const first = ann.messages[0].content;
+      // A second message runs while the thread is erased: its stream ends, and never as a success.
+      say(ann, script({ think: "secret too", kind: "answer" }, { hang: true }));
+      const run = ann.runAgent().then(() => "resolved", () => "rejected");
+      await received(ann, "TEXT_MESSAGE_CONTENT", 2);
+      ann.seen.length = 0;
+      const watching = await open(user);
+      const watch = watching.connectAgent().then(() => "resolved", () => "rejected");
+      await received(watching, "MESSAGES_SNAPSHOT");
+      await erase();
+      for (const [one, ended] of [[ann, run], [watching, watch]]) {
+        if ((await ended) === "rejected") continue;
+        const last = one.seen.at(-1);
+        assert.equal(last.type, "RUN_FINISHED");
+        if (isV1) assert.deepEqual(last.outcome, { type: "cancelled" });
+        else assert.ok(one.seen.some((event) => event.name === "quintet.cancelled"));
+      }
+      // A front end that connects now sees an empty thread, and the stream ends in order.
+      const late = await open(user);
+      await late.connectAgent();
+      assert.deepEqual(shown(late), []);
+      assert.equal(types(late).at(-1), "RUN_FINISHED");
+      assert.doesNotMatch(JSON.stringify(late.seen), /secret/);
+      // One that still holds the text sends it as history with a new message: no agent and no log gets it.
+      const held = await open(user, { initialMessages: structuredClone(ann.messages) });
+      say(held, script({ answer: "fresh" }));
+      await held.runAgent();
+      assert.equal(shown(held).at(-1), "assistant fresh");
+      assert.doesNotMatch(JSON.stringify(await service.log(user)), /secret/);
+      // DEL-6: the message of the erased run is not run again.
+      const again = await open(user);
+      say(again, first, ann.messages[0].id);
+      await again.runAgent().catch(() => {});
+      assert.doesNotMatch(JSON.stringify([again.seen, await service.log(user)]), /the secret/);
+      assert.equal((await service.log(user)).filter((entry) => entry.type === "user_message").length, 1);
     });
 
     it("auth_5: nothing is answered without a credential", async () => {

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Front ends of AG-UI against the real service: `@ag-ui/client` of both generations, and CopilotKit's client classes.
+# Front ends of AG-UI against the real service: `@ag-ui/client` of both generations, CopilotKit's client classes, and its chat
+# in Chromium.
 #   tests/agui_server/run.sh path/to/quintet [test-file ...]
 # Installs from npm what is missing.
 set -euo pipefail
@@ -16,7 +17,8 @@ cd "$(dirname "$0")"
 
 source ../prerequisites.sh
 need_node
+need_chromium
 npm_packages .
 
 [[ $# -gt 0 ]] || set -- *.test.mjs
-exec timeout 300 node --test --test-timeout=60000 --test-reporter=spec "${@##*/}"
+exec timeout 300 node --test --test-timeout=150000 --test-reporter=spec "${@##*/}"

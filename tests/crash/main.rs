@@ -8,11 +8,14 @@
 
 mod campaign;
 mod drain;
+mod erasure;
+mod life;
 mod poison;
 mod postgres;
 mod readers;
 mod resumed;
 mod side_effects;
+mod steer;
 
 use quintet_testkit::{client, context, crowd, ends, http, ledger, moves, planned_message, process, verdict};
 

@@ -11,5 +11,6 @@ mod reference;
 mod retention;
 mod size;
 mod threads;
+mod trees;
 
 use quintet_testkit::{cases, journal as support};

@@ -30,5 +30,12 @@ trap 'rm -rf "$built"' EXIT
 .venv/bin/python -m build --no-isolation --outdir "$built" . >/dev/null
 .venv/bin/twine check --strict "$built"/* >/dev/null
 .venv/bin/pip --disable-pip-version-check install --quiet --force-reinstall --no-deps "$built"/*.whl
+# Its types, as a program that uses it gets them; and itself, in an environment with its dependencies alone.
+program='import quintet; client: quintet.Quintet; answer: int = client.ask("t", "x")'
+seen=$(cd "$built" && "$OLDPWD/.venv/bin/mypy" --strict --no-error-summary --cache-dir "$built/mypy" -c "$program" || true)
+[[ $seen == *'expression has type "str", variable has type "int"'* ]] || { echo "the types of the wheel: $seen" >&2; exit 1; }
+python3 -m venv "$built/clean"
+"$built/clean/bin/pip" --disable-pip-version-check install --quiet --constraint requirements-test.txt "$built"/*.whl
+export CLIENTS_TEST_PYTHON=$built/clean/bin/python
 
 timeout 300 .venv/bin/python -m pytest -q -p no:cacheprovider "$@"

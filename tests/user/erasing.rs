@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 use crate::manual_agents::*;
 
 /// A journal in memory whose steps of erasures wait or fail on request.
-struct Gated {
+pub(crate) struct Gated {
     journal: MemoryJournal,
     gate: Arc<Gate>,
 }
@@ -48,15 +48,15 @@ struct Gate {
 }
 
 impl Gated {
-    fn over(journal: &MemoryJournal) -> Arc<Self> {
+    pub(crate) fn over(journal: &MemoryJournal) -> Arc<Self> {
         Arc::new(Self { journal: journal.clone(), gate: Arc::default() })
     }
 
-    fn close(&self) {
+    pub(crate) fn close(&self) {
         self.gate.closed.store(true, SeqCst);
     }
 
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         self.gate.closed.store(false, SeqCst);
         self.gate.opened.notify_waiters();
     }
@@ -123,7 +123,7 @@ impl LogLayer for GatedLog {
     }
 }
 
-fn thread(id: &str) -> ThreadId {
+pub(crate) fn thread(id: &str) -> ThreadId {
     ThreadId::parse(id).unwrap()
 }
 
@@ -131,13 +131,13 @@ fn erase(id: &str) -> EraseScope {
     EraseScope::Thread(thread(id))
 }
 
-async fn entries(user: &User) -> Vec<Entry> {
+pub(crate) async fn entries(user: &User) -> Vec<Entry> {
     let lines = user.entries(Offset::ZERO, ALL).await.unwrap();
     lines.iter().map(|(_, line)| wire::entry::decode(&line).unwrap().1).collect()
 }
 
 /// The ends of erasures in a log, with the last erased offset.
-fn ends(log: &[Entry]) -> Vec<(ReceiptId, Offset)> {
+pub(crate) fn ends(log: &[Entry]) -> Vec<(ReceiptId, Offset)> {
     let end = |entry: &Entry| match entry {
         Entry::Thread(entry) => match entry.change {
             ThreadChange::Erased { through, receipt } => Some((receipt, through)),
@@ -149,13 +149,13 @@ fn ends(log: &[Entry]) -> Vec<(ReceiptId, Offset)> {
     log.iter().filter_map(end).collect()
 }
 
-fn erased(log: &[Entry]) -> Vec<u64> {
+pub(crate) fn erased(log: &[Entry]) -> Vec<u64> {
     let erased = |entry: &Entry| matches!(entry, Entry::Erased(_)).then_some(entry.offset().0);
     log.iter().filter_map(erased).collect()
 }
 
 /// Reads entries until the log has the end of so many erasures.
-async fn until_ended(user: &User, count: usize) -> Vec<Entry> {
+pub(crate) async fn until_ended(user: &User, count: usize) -> Vec<Entry> {
     let mut cursor = user.cursor(Offset::ZERO).await.unwrap();
     loop {
         let log = entries(user).await;
@@ -168,7 +168,7 @@ async fn until_ended(user: &User, count: usize) -> Vec<Entry> {
 }
 
 /// Sends a message and lets its run succeed.
-async fn talk(node: &mut Node, user: &User, message_id: &str, thread_id: &str) {
+pub(crate) async fn talk(node: &mut Node, user: &User, message_id: &str, thread_id: &str) {
     user.send(message(message_id, thread_id)).await.unwrap();
     answer(&node.launched().await.handle, "done").await;
 }

@@ -6,6 +6,7 @@ mod deadlines;
 mod delivery;
 mod disk;
 mod erasing;
+mod erasures_together;
 mod faults;
 mod isolation;
 mod machine;

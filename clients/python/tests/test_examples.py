@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from conftest import Service
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
-def play(name: str, *arguments: str, stdin: str = "") -> str:
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
+def play(name: str, *arguments: str, stdin: str = "", python: str = sys.executable) -> str:
+    command = [python, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -24,6 +25,13 @@ def test_ask(service: Service) -> None:
     lines = play("ask.py", service.url).splitlines()
     assert "84" in lines[0]
     assert lines[-1].startswith("agent_completed")
+
+
+@pytest.mark.skipif(
+    "CLIENTS_TEST_PYTHON" not in os.environ and "CI" not in os.environ, reason="needs tests/python/run.sh"
+)
+def test_ask_in_an_environment_with_nothing_but_the_wheel_and_its_dependencies(service: Service) -> None:
+    assert "84" in play("ask.py", service.url, python=os.environ["CLIENTS_TEST_PYTHON"])
 
 
 @pytest.mark.parametrize(("key", "status"), [("y", "ok"), ("n", "declined")])

@@ -250,6 +250,8 @@ export interface Ready {
     results_depth_max: number;
     /** Bytes of a message's `text`, encoded as UTF-8. */
     text_bytes_max: number;
+    /** Characters of a thread's title. */
+    title_chars_max: number;
     /** Concurrent connections of the user. */
     user_connections_max: number;
     /** Sustained frames per second of the user, over all connections. */

@@ -47,7 +47,7 @@ describe('against the real service', { skip: !BINARY && !process.env['CI'] && 'n
     client.close();
   });
 
-  test('kill -9 in mid-run: the client resumes by itself, the run ends, every entry came once', async () => {
+  test('pain 18: kill -9 in mid-run: the client resumes by itself, the run ends, every entry came once', async () => {
     const user = someone();
     const storage = memoryStorage();
     const client = service.client(user, { storage });
@@ -196,6 +196,30 @@ describe('against the real service', { skip: !BINARY && !process.env['CI'] && 'n
       client.close();
     });
   }
+
+  test('pain 1: a thread of another user can be neither read, changed nor erased; without a credential, nothing can', async () => {
+    const [owner, other] = [someone(), someone()];
+    const client = service.client(owner);
+    client.connect();
+    const { run_id } = await client.send({ thread_id: 't', text: '1+1' });
+    await ended(client);
+    const log = await service.log(owner);
+    const { token } = await request<{ token: string }>(new URL('/dev/login', service.url), { method: 'POST', body: { user_id: other } });
+    for (const [credential, status] of [[token, 404], [undefined, 401]] as const) {
+      for (const [method, path] of [['GET', '/v1/threads/t/runs'], ['GET', `/v1/runs/${run_id}`], ['POST', `/v1/runs/${run_id}/cancel`], ['DELETE', '/v1/threads/t']] as const) {
+        const response = await fetch(service.url + path, { method, ...(credential && { headers: { authorization: `Bearer ${credential}` } }) });
+        assert.equal(response.status, status, `${method} ${path}`);
+      }
+    }
+    const stranger = service.client(other);
+    stranger.connect();
+    await assert.rejects(stranger.cancel(run_id), code('not_found'));
+    await stranger.eraseThread('t'); // There is none of this user: what is absent is erased.
+    assert.equal(stranger.snapshot.conversations.threads.size, 0);
+    assert.deepEqual(await service.log(owner), log);
+    stranger.close();
+    client.close();
+  });
 
   test('cancel ends a run that hangs', async () => {
     const client = service.client(someone());

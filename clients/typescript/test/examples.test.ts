@@ -1,17 +1,17 @@
-// The examples: type-checked, and driven in a real Chromium against the real service.
+// The examples: type-checked, built with Vite, and driven in a real Chromium against the real service.
 
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { build } from 'esbuild';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import type { AgentCompleted, UserMessage } from 'quintet';
 import { BINARY, cleanUp, script, Service } from './service.js';
+import { serve } from './site.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const CHROMIUM = process.env['CHROMIUM'];
@@ -44,9 +44,12 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
 
   async function open(path: string, user = `browser-${++users}`, more = ''): Promise<Page> {
     const page = await browser.newPage();
+    await enter(page, path, user, more);
+    return page;
+  }
+  async function enter(page: Page, path: string, user: string, more: string): Promise<void> {
     page.on('pageerror', (error) => faults.push(error.message));
     await page.goto(`${origin}/${path}?service=${encodeURIComponent(service.url)}&user=${user}${more}`);
-    return page;
   }
   const send = async (page: Page, text: string) => {
     await page.locator('input').fill(text);
@@ -134,6 +137,53 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
     await page.close();
   });
 
+  test('useChat: survives a kill of the service, stops, and a resumed run is shown once', async () => {
+    const page = await open('use-chat/', 'crash');
+    await send(page, script({ think: 'so ', kind: 'answer', repeat: 60, interval_ms: 20 }, { answer: 'far' }));
+    await page.getByText('so so').waitFor();
+    await service.stop('SIGKILL');
+    service = await service.restart();
+    const answer = page.locator('[data-role=assistant]');
+    await answer.getByText(/far$/).waitFor();
+    assert.equal((await answer.allTextContents()).length, 1);
+    const { final_response } = (await service.log('crash')).findLast(({ type }) => type === 'agent_completed') as AgentCompleted;
+    assert.equal(await answer.locator('p').last().textContent(), final_response);
+    await page.locator('#phase', { hasText: 'ready' }).waitFor();
+    await send(page, script({ think: 'going on', kind: 'answer' }, { hang: true }));
+    await page.getByText('going on').waitFor();
+    await page.reload();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.locator('#phase', { hasText: 'ready' }).waitFor();
+    await page.getByRole('button', { name: 'Send' }).waitFor();
+    const { status } = (await service.log('crash')).findLast(({ type }) => type === 'agent_completed') as AgentCompleted;
+    assert.equal(status, 'cancelled');
+    await page.close();
+  });
+
+  // An intermediary breaks the stream in the middle of an answer. The client ignores a repeated entry; otherwise it replaces
+  // the connection and resumes after the last entry that it applied. Each page shows the answers of the log.
+  for (const path of ['react/', 'use-chat/', 'assistant-ui/']) {
+    test(`del_2, del_3: ${path}: an intermediary repeats, exchanges and loses entries and closes the connection`, async () => {
+      const user = `wire-${++users}`;
+      const page = await browser.newPage();
+      const wire = await intermediary(page);
+      await enter(page, path, user, '&agent=rehearsal');
+      const answers = path === 'react/' ? page.locator('article p') : page.locator('[data-role=assistant]').getByText(/^a/);
+      const field = path === 'assistant-ui/' ? page.getByRole('textbox') : page.locator('input');
+      for (const [turn, [fault, opened]] of ([['repeat', 1], ['exchange', 2], ['lose', 3], ['close', 4]] as const).entries()) {
+        wire.next(fault);
+        await field.fill(script({ think: 'a', kind: 'answer' }, ...[...'bcdefghij'].map((answer) => ({ answer })), { answer: `${turn}.` }));
+        await page.getByRole('button', { name: 'Send' }).click();
+        await page.getByText(`abcdefghij${turn}.`, { exact: true }).waitFor();
+        assert.deepEqual([wire.fault, wire.opened], [null, opened], fault);
+        await page.getByRole('button', { name: 'Send' }).waitFor();
+      }
+      assert.deepEqual(await answers.allTextContents(), [0, 1, 2, 3].map((turn) => `abcdefghij${turn}.`));
+      assert.equal((await service.log(user)).filter(({ type }) => type === 'user_message').length, 4);
+      await page.close();
+    });
+  }
+
   test('Node.js', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [`${ROOT}/examples/node.mjs`, '12*(3+4)', service.url]);
     assert.match(stdout, /84[^]*\(succeeded\)/);
@@ -151,28 +201,34 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
   test('no page had an error', () => assert.deepEqual(faults, []));
 });
 
-/** Serves the examples: the pages with a build step as esbuild bundles them, the plain one with this package's files. */
-async function serve(): Promise<Server> {
-  const built = new Map<string, string>();
-  for (const name of ['react', 'use-chat', 'assistant-ui']) {
-    const result = await build({
-      entryPoints: [`${ROOT}/examples/${name}/main.tsx`],
-      bundle: true, write: false, format: 'esm', jsx: 'automatic', logLevel: 'silent', define: { 'process.env.NODE_ENV': '"production"' },
-      alias: Object.fromEntries(['quintet/react', 'quintet/http', 'quintet/ai-sdk'].map((path) => [path, `${ROOT}/dist/${path.slice(8)}/index.js`]).concat([['quintet', `${ROOT}/dist/index.js`]])),
+type Fault = 'repeat' | 'exchange' | 'lose' | 'close';
+
+/** Puts an intermediary before the service. `next` plants one fault behind the second of the following deltas of an answer. */
+async function intermediary(page: Page) {
+  const wire = {
+    opened: 0,
+    deltas: 0,
+    fault: null as Fault | null,
+    next(fault: Fault) {
+      Object.assign(wire, { fault, deltas: 0 });
+    },
+  };
+  await page.routeWebSocket(/\/v1\/ws/, (client) => {
+    wire.opened += 1;
+    let kept: string | Buffer | null = null;
+    client.connectToServer().onMessage((frame) => {
+      if (kept !== null) {
+        for (const late of [frame, kept]) client.send(late);
+        kept = null;
+      } else if (wire.fault === null || !String(frame).includes('"kind":"answer"') || ++wire.deltas !== 2) {
+        client.send(frame);
+      } else {
+        if (wire.fault === 'repeat') for (const copy of [frame, frame]) client.send(copy);
+        if (wire.fault === 'exchange') kept = frame;
+        if (wire.fault === 'close') void client.close({ code: 1011, reason: 'planted' });
+        wire.fault = null;
+      }
     });
-    built.set(`/${name}/main.tsx`, result.outputFiles[0]!.text);
-  }
-  const server = createServer(({ url }, response) => {
-    const { pathname } = new URL(url!, 'http://x');
-    const js = { 'content-type': 'text/javascript' };
-    const bundle = built.get(pathname);
-    if (bundle) return void response.writeHead(200, js).end(bundle);
-    if (/^\/dist\/[\w/-]+\.js$/.test(pathname)) return void response.writeHead(200, js).end(readFileSync(ROOT + pathname));
-    const file = { '/plain.html': 'plain.html', '/react/': 'react/index.html', '/use-chat/': 'use-chat/index.html', '/assistant-ui/': 'assistant-ui/index.html' }[pathname];
-    if (!file) return void response.writeHead(404).end();
-    const html = readFileSync(`${ROOT}/examples/${file}`, 'utf8').replaceAll(/https:\/\/unpkg\.com\/quintet@[\d.]+/g, '');
-    response.writeHead(200, { 'content-type': 'text/html' }).end(html);
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return server;
+  return wire;
 }

@@ -1,7 +1,8 @@
 // One test for each pain of users of comparable systems that a client can cause or cure. The numbers are those of the
-// project's list; pains of servers alone (1 and 7 in their storage, 18 in their scheduler) are tested in the service.
+// project's list. 1 and 18 need a service (`e2e.test.ts`), 21 needs a chat (`ai-sdk.test.ts`).
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { answerOf, applyEntries, callsOf, hasEnded, NO_CONVERSATIONS, openQuestions, QuintetError, type Entry, type Quintet } from 'quintet';
 import { memoryStorage, type FakeRun } from 'quintet/testing';
@@ -373,4 +374,10 @@ test('pain 25: a long log is applied in batches: a view renders a few times, and
   assert.ok(renders < 60, `${renders}`);
   client.close();
   writer.close();
+});
+
+test('each of the 25 pains has its test', () => {
+  const files = ['pains', 'e2e', 'ai-sdk'].map((name) => readFileSync(new URL(`../test/${name}.test.ts`, import.meta.url), 'utf8'));
+  const named = files.flatMap((text) => [...text.matchAll(/test\(['`]pain ([\d, ]+)/g)].flatMap(([, numbers]) => numbers!.split(',').map(Number)));
+  assert.deepEqual([...new Set(named)].sort((a, b) => a - b), Array.from({ length: 25 }, (_, i) => i + 1));
 });

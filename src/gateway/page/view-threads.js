@@ -41,7 +41,7 @@ function makeThread({ thread_id }, act) {
     el('button', { type: 'button', class: 'thread', data: { thread: thread_id }, title: thread_id, onclick: () => act.open(thread_id) },
       el('span', { class: 'thread-name', dir: 'auto' }),
       el('span', { class: 'thread-meta' }, el('span', { class: 'thread-at' }), el('span', { class: 'thread-state' }))),
-    el('button', { type: 'button', class: 'quiet icon-button thread-menu', 'aria-haspopup': 'dialog', 'aria-expanded': 'false', onclick: ({ currentTarget }) => act.menu(thread_id, currentTarget) }, icon('more')));
+    el('button', { type: 'button', class: 'quiet icon-button thread-menu', title: 'Rename, archive or erase', 'aria-haspopup': 'dialog', 'aria-expanded': 'false', onclick: ({ currentTarget }) => act.menu(thread_id, currentTarget) }, icon('more')));
 }
 
 function updateThread(item, thread, { isCurrent, isKnown, now }) {

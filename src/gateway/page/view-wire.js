@@ -92,15 +92,22 @@ const CONNECTION = { closed: 'Not connected', waiting: 'Reconnecting', replaying
 
 /** What the facts mean, shown on hover. */
 const HINTS = {
+  state: 'Of the connection: live once everything before it was read.',
   offset: 'The last entry that this page has applied; a new connection continues after it.',
   head: 'The last entry that the server has.',
+  reason: 'Why the page has no live connection at present.',
+  'caught up': 'Whether every entry that was there at the start of the connection has been applied.',
   'resumed after': 'The entry after which this connection continued.',
   gap: 'Entries that the server no longer keeps.',
   epoch: 'The name of the journal; offsets of another epoch mean other entries.',
+  connection: 'The id of this connection, as in the log of the server.',
+  applied: 'Entries that this page has taken over since it was loaded.',
   repeated: 'Entries that came twice and were ignored.',
   holes: 'Entries that were missing; the page then connects again.',
   foreign: 'Entries of another user, which are refused.',
   'begun anew': 'How often the log was read again from its start.',
+  connections: 'How often this page has connected since it was loaded.',
+  'last close': 'The close code of the connection before this one, and what it asks a client to do.',
   'credential until': 'When the login ends; the page renews it before.',
 };
 

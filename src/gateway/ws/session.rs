@@ -183,10 +183,12 @@ impl WsSession {
     /// Gives an input to the state machine and collects its effects.
     fn step(&mut self, input: Input<WsPayload>) {
         let from = self.connection.phase();
+        // Effects of earlier steps may not be performed yet.
+        let earlier = self.effects.len();
         let stepped = self.connection.step(&input, &mut self.effects);
         if self.observer.is_enabled() {
             self.outlines.clear();
-            self.outlines.extend(self.effects.iter().map(Effect::outline));
+            self.outlines.extend(self.effects.iter().skip(earlier).map(Effect::outline));
             self.observer.stepped(&input.outline(), &self.outlines, stepped.is_err());
         }
         match stepped {

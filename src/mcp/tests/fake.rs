@@ -20,7 +20,7 @@ pub(crate) const DUPLEX_BYTES: usize = 64 * 1024;
 pub(super) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        tokio::time::timeout(Duration::from_secs(120), test).await.expect("the test takes too long");
+        tokio::time::timeout(Duration::from_secs(300), test).await.expect("the test takes too long");
     });
 }
 

@@ -9,6 +9,8 @@ pub mod calculator;
 pub mod journal_readback;
 pub mod kernel_steps;
 mod kernel_steps_connection;
+#[cfg(feature = "service")]
+pub mod legacy_decoder;
 pub mod program;
 #[cfg(feature = "service")]
 pub mod questions;
@@ -28,10 +30,11 @@ pub type FuzzTarget = fn(&[u8]);
 
 /// The targets, each with its name, which is that of its corpus.
 #[cfg(feature = "service")]
-pub const TARGETS: [(&str, FuzzTarget); 7] = [
+pub const TARGETS: [(&str, FuzzTarget); 8] = [
     ("calculator", calculator::run),
     ("journal_readback", journal_readback::run),
     ("kernel_steps", kernel_steps::run),
+    ("legacy_decoder", legacy_decoder::run),
     ("questions", questions::run),
     ("rehearsal_scripts", rehearsal_scripts::run),
     ("resume_cursors", resume_cursors::run),

@@ -31,7 +31,7 @@ pub const LIMITS: Limits = Limits {
     recent_messages_max: 2,
     run_resumes_max: 2,
     run_resumes_total_max: 3,
-    erasures_open_max: 2,
+    erasures_open_max: 3,
     ..Limits::DEFAULT
 };
 
@@ -264,10 +264,10 @@ impl Account {
                     false => Err(Refusal::NotFound),
                 }
             }
-            Command::Erase { .. } => match self.erasures.open(&self.log).len() {
-                0..2 => Ok(Reply::Done),
-                _ => Err(Refusal::LimitReached("erasures_open_max")),
-            },
+            Command::Erase { .. } if self.erasures.open(&self.log).len() < LIMITS.erasures_open_max => {
+                Ok(Reply::Done)
+            }
+            Command::Erase { .. } => Err(Refusal::LimitReached("erasures_open_max")),
             Command::Erased { receipt } => {
                 match self.erasures.open(&self.log).iter().any(|open| open.receipt == *receipt) {
                     true => Ok(Reply::Done),

@@ -2,19 +2,21 @@
 
 use quintet_kernel::{
     entry::{
-        Body, CallOwner, CallResult, CallStatus, Entry, Event, RunEntry, RunError, RunStatus, ThoughtKind,
-        Usage,
+        Body, CallOwner, CallResult, CallStatus, Entry, Event, LogErased, RunEntry, RunError, RunStatus,
+        ThoughtKind, ThreadChange, ThreadEntry, Usage,
     },
-    ids::{CallId, MessageId, Offset, RunId, Seq, ToolName, UserId},
+    ids::{CallId, MessageId, Offset, RunId, Seq, ThreadId, Timestamp, ToolName, UserId},
     json::Json,
 };
 use serde::Serialize;
+use serde_json::json;
 
+use super::reply::system_message;
 use crate::entry::{DecodeError, decode};
 
-/// Translates one line of the log. Returns `None` for the entries that the predecessor's protocol has no shape for:
-/// changes of threads, and what stands in the place of erased entries. No event of a run is among them, so skipping them
-/// leaves no hole in a run.
+/// Translates one line of the log. An erasure becomes a `system_message`, since the ends of runs may be among what it
+/// erased (RUN-6). Returns `None` for the entries that the predecessor's protocol has no shape for: changes of threads, and
+/// what stands in the place of erased entries.
 ///
 /// # Errors
 ///
@@ -24,8 +26,23 @@ pub fn entry(line: &[u8]) -> Result<Option<String>, DecodeError> {
         (Some(user_id), Entry::Run(entry)) => Ok(Some(encode(&user_id, &entry))),
         // Each entry of a run has a user.
         (None, Entry::Run(_)) => Err(DecodeError::UnknownType),
-        (_, Entry::Thread(_) | Entry::LogErased(_) | Entry::Erased(_)) => Ok(None),
+        (_, Entry::Thread(ThreadEntry { timestamp, thread_id, change, .. })) => Ok(match change {
+            ThreadChange::Erased { through, .. } => Some(erasure(Some(&thread_id), through, timestamp)),
+            ThreadChange::Updated { .. } => None,
+        }),
+        (_, Entry::LogErased(LogErased { timestamp, through, .. })) => {
+            Ok(Some(erasure(None, through, timestamp)))
+        }
+        (_, Entry::Erased(_)) => Ok(None),
     }
+}
+
+/// Encodes the notice that a thread, or the whole log, is erased: no further event of its runs up to `through` follows.
+fn erasure(thread_id: Option<&ThreadId>, through: Offset, at: Timestamp) -> String {
+    let event = if thread_id.is_some() { "thread_erased" } else { "log_erased" };
+    let data =
+        json!({"event": event, "thread_id": thread_id.map(ThreadId::as_str), "erased_through": through});
+    system_message(data, at).to_string()
 }
 
 /// An entry with the common fields, its own, and a copy of its own.

@@ -6,7 +6,7 @@
 //!   in [`ALIASES`] is an error, never an acknowledgement (CONN-4).
 //! - A frame that names another user than that of its connection is refused, of any type (ISO-1, ISO-3).
 //! - Each entry of a run is one frame, in the order of the log ([`entry`]). A frame has a field `offset` exactly if it is
-//!   an entry.
+//!   an entry of a run. An erasure is reported, since what it erased is not sent.
 //!
 //! - `aliases`: the types of its client frames; `frame`: their decoder
 //! - `event`: entries; `reply`: all other frames to the client, and close codes

@@ -27,7 +27,7 @@ pub struct View<'a> {
 /// Translates a frame that is not an entry. Returns `None` for a frame without a counterpart.
 pub fn frame(frame: &ServerFrame, view: View<'_>) -> Option<String> {
     let value = match frame {
-        ServerFrame::Ready(ready) => server_message("connection_established", welcome(ready, view), view),
+        ServerFrame::Ready(ready) => envelope("connection_established", welcome(ready, view), view.now),
         // The predecessor's protocol makes no difference between replayed and new events.
         ServerFrame::CaughtUp(_) => return None,
         ServerFrame::Accepted(accepted) => json!({
@@ -44,7 +44,7 @@ pub fn frame(frame: &ServerFrame, view: View<'_>) -> Option<String> {
         ServerFrame::Error(error) => error_message(error, view),
         ServerFrame::Renewed(renewed) => {
             let data = json!({"event": "credential_renewed", "expires_at": seconds(renewed.expires_at.0)});
-            server_message("system_message", data, view)
+            system_message(data, view.now)
         }
         ServerFrame::Pong(_) => return ack(Ack::Pong, view),
         ServerFrame::Draining(draining) => {
@@ -52,7 +52,7 @@ pub fn frame(frame: &ServerFrame, view: View<'_>) -> Option<String> {
                 "event": "service_degradation", "status": "draining",
                 "reconnect_after_ms": draining.reconnect_after_ms,
             });
-            server_message("system_message", data, view)
+            system_message(data, view.now)
         }
     };
     Some(value.to_string())
@@ -64,7 +64,7 @@ pub fn ack(ack: Ack, view: View<'_>) -> Option<String> {
     let value = match ack {
         Ack::Pong => json!({"type": "pong", "timestamp": timestamp, "user_id": view.user_id}),
         Ack::Heartbeat => json!({"type": "heartbeat_ack", "timestamp": timestamp, "status": "healthy"}),
-        Ack::System(status) => server_message("system_message", json!({"status": status}), view),
+        Ack::System(status) => system_message(json!({"status": status}), view.now),
         Ack::None => return None,
     };
     Some(value.to_string())
@@ -86,10 +86,13 @@ pub fn close_number(code: CloseCode) -> u16 {
     }
 }
 
-fn server_message(kind: &str, data: Value, view: View<'_>) -> Value {
-    json!({
-        "type": kind, "data": data, "timestamp": seconds(view.now.0), "server_id": null, "correlation_id": null,
-    })
+/// Returns a `system_message` with the time `at`.
+pub(super) fn system_message(data: Value, at: Timestamp) -> Value {
+    envelope("system_message", data, at)
+}
+
+fn envelope(kind: &str, data: Value, at: Timestamp) -> Value {
+    json!({"type": kind, "data": data, "timestamp": seconds(at.0), "server_id": null, "correlation_id": null})
 }
 
 /// Returns the union of the two shapes that the predecessor had in the end, and the notice of deprecation.

@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use proptest::{collection, prelude::*};
 use quintet_kernel::{
-    entry::{Body, Entry, Event},
+    entry::{Body, Entry, Event, ThreadChange},
     ids::{MessageId, ThreadId, Timestamp, UserId},
     user::NewMessage,
 };
@@ -308,14 +308,44 @@ proptest! {
         }
     }
 
+    /// CONN-4: arbitrary bytes, and JSON of any depth, are a frame or a documented error in words of ours.
+    #[test]
+    fn conn_4_arbitrary_bytes_are_a_frame_or_a_documented_error(
+        bytes in collection::vec(any::<u8>(), 0..512),
+        json in sample::json_text(),
+        depth in 0usize..2_000,
+    ) {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let nested = format!("{}{json}{}", "{\"payload\":".repeat(depth), "}".repeat(depth));
+        let member = format!("{{\"type\":\"chat\",\"content\":{json},\"payload\":{nested}}}");
+        for text in [&text, &json, &nested, &member] {
+            let Err(error) = read(text) else { continue };
+            let documented = [
+                ErrorCode::MalformedFrame, ErrorCode::UnknownType, ErrorCode::InvalidField, ErrorCode::TooLarge,
+                ErrorCode::Forbidden,
+            ];
+            prop_assert!(documented.contains(&error.code), "{error:?}");
+            prop_assert!(error.message.len() < 120 && error.message.is_ascii(), "{error:?}");
+        }
+        // A line of the log that is no entry is an error, never skipped.
+        prop_assert!(super::entry(&bytes).is_err());
+    }
+
     /// DEL-2: exactly one frame for each entry of a run, in the same order, of the same user; none is merged, split or
-    /// dropped. The other entries have none.
+    /// dropped. An erasure is a notice, and the other entries have none.
     #[test]
     fn del_2_each_entry_of_a_run_is_exactly_one_frame_and_the_order_is_kept(
         user_id in sample::user_id(),
         entries in collection::vec(sample::entry(), 1..8),
     ) {
-        let frames: Vec<Value> = entries.iter().filter_map(|entry| encoded(&user_id, entry)).collect();
+        let all = entries.iter().filter_map(|entry| encoded(&user_id, entry));
+        let (frames, notices): (Vec<Value>, Vec<Value>) = all.partition(|frame| frame.get("offset").is_some());
+        let erasures = entries.iter().filter(|entry| match entry {
+            Entry::Thread(entry) => matches!(entry.change, ThreadChange::Erased { .. }),
+            entry => matches!(entry, Entry::LogErased(_)),
+        });
+        prop_assert_eq!(notices.len(), erasures.count());
+        prop_assert!(notices.iter().all(|notice| notice["type"] == "system_message"));
         let of_runs: Vec<_> = entries.iter().filter_map(Entry::run).collect();
         prop_assert_eq!(frames.len(), of_runs.len());
         for (entry, frame) in of_runs.into_iter().zip(&frames) {

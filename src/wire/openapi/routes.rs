@@ -13,6 +13,12 @@ pub(super) struct Route {
     pub errors: &'static [u16],
 }
 
+/// The path of today's protocol.
+pub(super) const SOCKET: &str = "/v1/ws";
+
+/// The path of the predecessor's clients, which is deprecated.
+pub(super) const LEGACY_SOCKET: &str = "/ws";
+
 /// The request body of a route, by the name of its schema.
 pub(super) enum RequestBody {
     None,
@@ -218,14 +224,25 @@ pub(super) fn routes() -> Vec<Route> {
         ),
         Route {
             method: "get",
-            path: "/v1/ws",
+            path: SOCKET,
             tag: "messages",
             id: "openSocket",
             summary: "Opens a WebSocket, subprotocol `quintet.v1`: see `/asyncapi.json`",
             parameters: &[],
             body: RequestBody::None,
             answer: (101, "The connection is upgraded to WebSocket", Empty),
-            errors: &[400, 401, 403, 429, 503],
+            errors: &[400, 401, 403, 426, 429, 503],
+        },
+        Route {
+            method: "get",
+            path: LEGACY_SOCKET,
+            tag: "messages",
+            id: "openLegacySocket",
+            summary: "Opens a WebSocket for a client of the predecessor, whose frames `docs/legacy.md` describes",
+            parameters: &["cursorAfter", "cursorEpoch"],
+            body: RequestBody::None,
+            answer: (101, "The connection is upgraded to WebSocket", Empty),
+            errors: &[400, 401, 403, 404, 426, 429, 503],
         },
         get(
             "messages",

@@ -48,7 +48,7 @@ fn every_route_of_the_contract_is_described() {
         .collect();
     let contract = "post /v1/tickets|post /v1/messages|get /v1/entries|get /v1/threads|get /v1/threads/{thread_id}/entries|\
         get /v1/threads/{thread_id}/runs|patch /v1/threads/{thread_id}|delete /v1/threads/{thread_id}|delete /v1/log|get /v1/calls|\
-        get /v1/runs/{run_id}|post /v1/runs/{run_id}/cancel|post /v1/runs/{run_id}/calls/{call_id}|get /v1/stream|get /v1/export|get /v1/ws|\
+        get /v1/runs/{run_id}|post /v1/runs/{run_id}/cancel|post /v1/runs/{run_id}/calls/{call_id}|get /v1/stream|get /v1/export|get /v1/ws|get /ws|\
         get /v1/agents|get /livez|get /readyz|get /metrics|get /openapi.json|get /asyncapi.json|get /schema/{frame}.json|\
         post /dev/login|post /agui|get /agui/info|post /agui/agent/{agent_name}/run|post /agui/agent/{agent_name}/connect|\
         post /agui/agent/{agent_name}/stop/{thread_id}";
@@ -74,9 +74,11 @@ fn every_operation_declares_its_path_parameters_and_responses() {
                 path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
             assert_eq!(declared, in_path, "{path}");
             let bearer = operation.get("security").is_none();
-            assert_eq!(bearer, needs_bearer(path) && path != "/v1/ws", "{path}");
+            let is_socket = [SOCKET, LEGACY_SOCKET].contains(&path.as_str());
+            assert_eq!(bearer, needs_credential(path) && !is_socket, "{path}");
+            assert_eq!(operation["deprecated"] == true, path == LEGACY_SOCKET, "{path}");
             let responses = operation["responses"].as_object().unwrap();
-            assert_eq!(needs_bearer(path), responses.contains_key("401"), "{path} without a credential");
+            assert_eq!(needs_credential(path), responses.contains_key("401"), "{path} without a credential");
             assert_eq!(operation.get("requestBody").is_some(), responses.contains_key("415"), "{path}");
         }
     }

@@ -9,8 +9,11 @@ use quintet::{
 };
 use serde_json::{Value, json};
 
-use super::{OldClient, events, plain_request, request, work};
-use crate::harness::{Received, TestService, settings, soon, succeed, think, until, with_bearer};
+use super::{OldClient, count, events, plain_request, request, work};
+use crate::{
+    conversations::delete,
+    harness::{Received, TestService, settings, soon, succeed, think, until, with_bearer},
+};
 
 fn with_header(mut request: http::Request<()>, name: &'static str, value: &str) -> http::Request<()> {
     request.headers_mut().insert(name, HeaderValue::from_str(value).unwrap());
@@ -140,6 +143,50 @@ async fn del_3_connection_starts_at_the_head_or_at_its_cursor() {
 }
 
 /// Today's protocol is served on both paths, and is the same as before on its own.
+/// DEL-8, RUN-6: a client on this path gets a notice of an erasure, since the end of a run may be among what is erased; one that
+/// connects afterwards gets none of it.
+#[tokio::test]
+async fn del_8_an_erasure_is_reported_and_nothing_of_it_is_served() {
+    let mut service = TestService::start().await;
+    let mut client = OldClient::open(&service, "ada").await;
+    client.chat("m1", "the secret").await;
+    let active = service.launched().await;
+    think(&active.handle, "secret too").await;
+    client.until("agent_thinking").await;
+    let receipt = delete(&service, "ada", "/v1/threads/thread_1").await.ok(202);
+    let frames = client.until("system_message").await;
+    let data = &frames.last().unwrap()["data"];
+    assert_eq!((&data["event"], &data["thread_id"]), (&json!("thread_erased"), &json!("thread_1")));
+    assert_eq!(data["erased_through"], receipt["erased_through"]);
+    // The end is delivered before, unless it was erased before this connection read it.
+    assert!(count(&frames, "agent_completed") <= 1 && events(&frames).len() <= 1, "{frames:?}");
+    assert!(
+        frames
+            .iter()
+            .filter(|frame| frame["type"] == "agent_completed")
+            .all(|end| end["status"] == "cancelled")
+    );
+
+    // The thread begins anew on the same connection, in order.
+    client.chat("m2", "fresh").await;
+    service.answer("yes").await;
+    client.until("agent_completed").await;
+    // DEL-6: the erased message is not run again.
+    client.chat("m1", "the secret").await;
+    assert_eq!(client.socket.expect("ack").await["duplicate"], true);
+
+    let mut late = OldClient::at(&service, "ada", "/ws?after=0").await;
+    let replayed = late.until("agent_completed").await;
+    assert!(!json!(replayed).to_string().contains("secret"), "{replayed:?}");
+    assert_eq!(count(&replayed, "thread_message"), 1);
+    assert_eq!(count(&replayed, "system_message"), 1, "the notice of the erasure");
+    delete(&service, "ada", "/v1/log").await.ok(202);
+    let erased = client.until("system_message").await;
+    assert_eq!(erased.last().unwrap()["data"]["event"], "log_erased");
+    late.until("system_message").await;
+    late.alive().await;
+}
+
 #[tokio::test]
 async fn quintet_v1_is_served_on_both_paths() {
     let service = TestService::start().await;

@@ -51,6 +51,8 @@ class ReadyLimits(TypedDict):
     """Nesting depth of `results`."""
     text_bytes_max: int
     """Bytes of a message's `text`, encoded as UTF-8."""
+    title_chars_max: int
+    """Characters of a thread's title."""
     user_connections_max: int
     """Concurrent connections of the user."""
     user_frames_per_second_max: int

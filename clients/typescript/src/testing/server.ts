@@ -329,6 +329,7 @@ const LIMITS = {
   text_bytes_max: 65_536,
   results_bytes_max: 262_144,
   results_depth_max: 64,
+  title_chars_max: 200,
   open_runs_max: 256,
   queued_messages_max: 64,
   invalid_frames_max: 16,

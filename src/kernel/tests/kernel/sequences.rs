@@ -57,8 +57,92 @@ fn attempt() -> impl Strategy<Value = Attempt> {
     ]
 }
 
+/// Attempts around erasures, so that most of the time several are under way.
+fn erasing_attempt() -> impl Strategy<Value = Attempt> {
+    let (thread, index) = (0..2u8, any::<u8>());
+    prop_oneof![
+        6 => (0..12u8, thread.clone(), prop::option::of(any::<u8>())).prop_map(|(message, thread, parent)| {
+            Attempt::Send { message, thread, on_busy: OnBusy::Interrupt, text: "hi", parent }
+        }),
+        2 => index.clone().prop_map(Attempt::Cancel),
+        2 => (thread.clone(), any::<bool>()).prop_map(|(thread, archived)| {
+            Attempt::Update(thread, Some(Some("a title")), Some(archived))
+        }),
+        4 => prop::option::weighted(0.7, thread).prop_map(Attempt::Erase),
+        2 => index.prop_map(Attempt::Erased),
+        1 => Just(Attempt::Crash),
+    ]
+}
+
+/// DEL-8: two erasures of one thread and one of the whole log are under way; they end in each order, with and without a
+/// crash before each end.
+#[test]
+fn del_8_erasures_under_way_together_end_in_any_order() {
+    let send = |message, thread| Attempt::Send {
+        message,
+        thread,
+        on_busy: OnBusy::Interrupt,
+        text: "hi",
+        parent: None,
+    };
+    let begin = [
+        send(1, 1),
+        Attempt::Erase(Some(1)),
+        send(2, 1),
+        Attempt::Update(1, Some(Some("a title")), None),
+        Attempt::Erase(Some(1)),
+        send(3, 1),
+        send(4, 2),
+        Attempt::Erase(None),
+        send(5, 1),
+    ];
+    // Each end names one of those that are left.
+    for order in [[0, 0, 0], [0, 1, 0], [1, 0, 0], [1, 1, 0], [2, 0, 0], [2, 1, 0]] {
+        for crashes in [false, true] {
+            let mut account = Account::default();
+            let take = |account: &mut Account, attempt: &Attempt| {
+                let command = account.command(attempt).expect("it is a command");
+                account.take(command).expect("it is accepted");
+                account.check();
+            };
+            begin.iter().for_each(|attempt| take(&mut account, attempt));
+            assert_eq!(account.state.erasures().len(), 3);
+            for index in order {
+                if crashes {
+                    account.state = account.recovered();
+                    account.check();
+                }
+                take(&mut account, &Attempt::Erased(index));
+            }
+            assert_eq!(account.state.erasures(), [], "{order:?}");
+            let kept = account.state.recent_messages().map(|recent| recent.receipt.offset);
+            assert_eq!(kept.count(), 1, "the message after all of them");
+            account.wind_up();
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(cases(400))]
+
+    /// DEL-8: erasures of the same thread, of another and of the log, begun and ended in any order.
+    #[test]
+    fn del_8_any_erasures_under_way_together_leave_a_legal_log(
+        attempts in prop::collection::vec(erasing_attempt(), 1..60),
+    ) {
+        let mut account = Account::default();
+        for attempt in attempts {
+            match account.command(&attempt) {
+                Some(command) => {
+                    let _refused_or_done = account.take(command);
+                }
+                None => account.state = account.recovered(),
+            }
+            account.check();
+        }
+        account.wind_up();
+        prop_assert!(account.state.erasures().is_empty());
+    }
 
     /// RUN-1 … RUN-8, RUN-10, DEL-6, DEL-8, and recovery, under arbitrary commands.
     #[test]
