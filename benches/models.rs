@@ -208,7 +208,7 @@ async fn direct(url: &str, model: &str) -> Result<Read> {
     let begun = Instant::now();
     let request = json!({"model": model, "stream": true, "messages": [{"role": "user", "content": "go"}]});
     let response = CLIENT
-        .reqwest()
+        .repeatable()
         .post(format!("{url}/chat/completions"))
         .header("content-type", "application/json")
         .body(request.to_string())
