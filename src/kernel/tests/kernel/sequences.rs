@@ -64,7 +64,7 @@ fn erasing_attempt() -> impl Strategy<Value = Attempt> {
         6 => (0..12u8, thread.clone(), prop::option::of(any::<u8>())).prop_map(|(message, thread, parent)| {
             Attempt::Send { message, thread, on_busy: OnBusy::Interrupt, text: "hi", parent }
         }),
-        2 => index.clone().prop_map(Attempt::Cancel),
+        2 => index.prop_map(Attempt::Cancel),
         2 => (thread.clone(), any::<bool>()).prop_map(|(thread, archived)| {
             Attempt::Update(thread, Some(Some("a title")), Some(archived))
         }),
