@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Checks that the library builds with fewer cargo features than its default ones: with none, and with `--each` also
+# Checks that the library builds without warnings with fewer cargo features than its default ones: with none, and with `--each` also
 # with each of them alone.
 #
 #   bash tests/features.sh [--each]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-check() { cargo check --quiet --locked -p quintet --lib --no-default-features "$@"; }
+check() { cargo clippy --quiet --locked -p quintet --lib --no-default-features "$@" -- -D warnings; }
 
 check
 if [ "${1:-}" = --each ]; then

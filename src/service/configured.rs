@@ -7,7 +7,8 @@ use std::sync::Arc;
 #[cfg(feature = "llm")]
 use quintet_llm::{ApiKind, ModelAgent, ModelConfig};
 #[cfg(any(feature = "llm", feature = "mcp", feature = "agui"))]
-use quintet_upstream::{HttpClient, HttpOptions, Secret};
+use quintet_upstream::{HttpClient, HttpOptions};
+#[cfg(any(feature = "agui", feature = "llm", feature = "mcp"))]
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -78,6 +79,10 @@ impl ConfiguredAgents {
     /// When a key cannot be read, or a value does not fit the tools.
     #[cfg_attr(not(feature = "llm"), expect(unused_variables, reason = "models alone use the tools"))]
     pub(crate) fn start(self, tools: &[Arc<dyn Tool>]) -> Result<Started, ServiceError> {
+        #[cfg_attr(
+            not(any(feature = "llm", feature = "agui")),
+            expect(unused_mut, reason = "no agent can be configured")
+        )]
         let mut agents: Vec<Arc<dyn Agent>> = Vec::new();
         let sources: Vec<Arc<dyn ToolSource>> = Vec::new();
         #[cfg(feature = "mcp")]
@@ -130,7 +135,9 @@ impl ConfiguredAgents {
         let mut config = ModelConfig::new(ASSISTANT, api, url, model);
         config.key_file = settings.llm_key_file.clone();
         config.key = match &settings.llm_key {
-            Some(key) => Some(Secret::new(&*key.0, "llm_key").map_err(|error| invalid(&error))?),
+            Some(key) => {
+                Some(quintet_upstream::Secret::new(&*key.0, "llm_key").map_err(|error| invalid(&error))?)
+            }
             None => None,
         };
         config.tools = vec![crate::agent::ToolPattern::new("*")];
@@ -190,6 +197,7 @@ impl<'a> Table<'a> {
         Self { name, keys: &table.0 }
     }
 
+    #[cfg(any(feature = "agui", feature = "llm", feature = "mcp"))]
     fn parse<T: DeserializeOwned>(&self, keys: Map<String, Value>) -> Result<T, ServiceError> {
         serde_json::from_value(Value::Object(keys)).map_err(|error| self.error(error))
     }

@@ -11,7 +11,7 @@ use quintet_kernel::{
 use serde::Serialize;
 use serde_json::json;
 
-use super::reply::system_message;
+use super::envelope::{seconds, system_message};
 use crate::entry::{DecodeError, decode};
 
 /// Translates one line of the log. An erasure becomes a `system_message`, since the ends of runs may be among what it
@@ -200,11 +200,6 @@ fn framed<T: Serialize>(kind: &'static str, user_id: &UserId, entry: &RunEntry, 
         data: own,
     };
     serde_json::to_string(&framed).expect("every key of a frame is a string")
-}
-
-/// Converts milliseconds to seconds.
-pub(super) fn seconds(millis: u64) -> f64 {
-    millis as f64 / 1000.0
 }
 
 fn call_status(status: CallStatus) -> &'static str {

@@ -9,9 +9,10 @@
 //!   an entry of a run. An erasure is reported, since what it erased is not sent.
 //!
 //! - `aliases`: the types of its client frames; `frame`: their decoder
-//! - `event`: entries; `reply`: all other frames to the client, and close codes
+//! - `event`: entries; `reply`: all other frames to the client, and close codes; `envelope`: the form of both
 
 mod aliases;
+mod envelope;
 mod event;
 mod frame;
 mod reply;

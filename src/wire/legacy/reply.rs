@@ -3,7 +3,10 @@
 use quintet_kernel::ids::{Timestamp, UserId};
 use serde_json::{Value, json};
 
-use super::{event::seconds, frame::Ack};
+use super::{
+    envelope::{envelope, seconds, system_message},
+    frame::Ack,
+};
 use crate::{
     codes::{CloseCode, ErrorCode},
     server::{Error, PROTOCOL, Ready, ServerFrame},
@@ -84,15 +87,6 @@ pub fn close_number(code: CloseCode) -> u16 {
         | CloseCode::Internal
         | CloseCode::OverCapacity => code.number(),
     }
-}
-
-/// Returns a `system_message` with the time `at`.
-pub(super) fn system_message(data: Value, at: Timestamp) -> Value {
-    envelope("system_message", data, at)
-}
-
-fn envelope(kind: &str, data: Value, at: Timestamp) -> Value {
-    json!({"type": kind, "data": data, "timestamp": seconds(at.0), "server_id": null, "correlation_id": null})
 }
 
 /// Returns the union of the two shapes that the predecessor had in the end, and the notice of deprecation.
