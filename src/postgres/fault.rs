@@ -27,6 +27,14 @@ pub enum OpenError {
         /// Its version.
         found: String,
     },
+    /// The server acknowledges what a crash can undo (DEL-1).
+    #[error(
+        "the server has {setting} = off, and would lose acknowledged entries: switch it on for this role and database"
+    )]
+    NotDurable {
+        /// The setting, `fsync` or `synchronous_commit`.
+        setting: String,
+    },
     /// The database has tables of another application.
     #[error(
         "the database has tables, but no Quintet journal: give the journal a database or a schema of its own"

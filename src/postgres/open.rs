@@ -23,8 +23,15 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Checks that a new connection leads to the cluster and the timeline that the journal was opened on (DEL-3).
+    /// Checks that a new connection leads to the cluster and the timeline that the journal was opened on (DEL-3), and that
+    /// what it commits is durable (DEL-1).
     pub(crate) async fn check(&self, session: &Session) -> Result<(), JournalError> {
+        let off = switched_off(&session.client).await.map_err(|error| fault(&error))?;
+        if let Some(setting) = off {
+            return Err(unavailable(format!(
+                "the server has {setting} = off, and would lose acknowledged entries"
+            )));
+        }
         let place = place(&session.client).await.map_err(|error| fault(&error))?;
         if place == self.place {
             return Ok(());
@@ -48,6 +55,18 @@ async fn place(client: &impl GenericClient) -> Result<String, tokio_postgres::Er
     row.try_get(0)
 }
 
+/// Returns a setting of the connection with which a crash of the server could undo a commit (DEL-1). The other values of
+/// `synchronous_commit` decide on replicas only.
+async fn switched_off(client: &impl GenericClient) -> Result<Option<String>, tokio_postgres::Error> {
+    let row = client
+        .query_typed_opt(
+            "SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off' LIMIT 1",
+            &[],
+        )
+        .await?;
+    row.map(|row| row.try_get(0)).transpose()
+}
+
 /// Creates or migrates the tables, and returns the identity of the journal. A journal that is in another cluster or on
 /// another timeline than before begins a new epoch: entries that clients have seen may be missing (DEL-3).
 pub(crate) async fn prepare(client: &mut Client) -> Result<Identity, OpenError> {
@@ -55,6 +74,9 @@ pub(crate) async fn prepare(client: &mut Client) -> Result<Identity, OpenError> 
     let version: String = version.try_get(0)?;
     if version.parse::<u32>().is_ok_and(|number| number < 150_000) {
         return Err(OpenError::OldServer { found: version });
+    }
+    if let Some(setting) = switched_off(client).await? {
+        return Err(OpenError::NotDurable { setting });
     }
     let transaction = client.transaction().await?;
     transaction.query_typed("SELECT pg_advisory_xact_lock($1)", &[(&MIGRATION_LOCK, Type::INT8)]).await?;

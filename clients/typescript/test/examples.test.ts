@@ -150,7 +150,7 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
     assert.equal(await answer.locator('p').last().textContent(), final_response);
     await page.locator('#phase', { hasText: 'ready' }).waitFor();
     await send(page, script({ think: 'going on', kind: 'answer' }, { hang: true }));
-    await page.getByText('going on').waitFor();
+    await page.getByText('going on', { exact: true }).waitFor();
     await page.reload();
     await page.getByRole('button', { name: 'Stop' }).click();
     await page.locator('#phase', { hasText: 'ready' }).waitFor();

@@ -1,4 +1,4 @@
-//! One process serves a database; a database that was put back has another epoch.
+//! One process serves a database; a database that was put back has another epoch, and a lossy one is refused.
 
 use quintet::{
     journal::{Journal, JournalError, ReadLimit},
@@ -77,6 +77,15 @@ async fn database_of_another_application_or_a_newer_version_is_refused() {
     execute(&address, "UPDATE meta SET value = '999' WHERE name = 'version'").await;
     let refused = PostgresJournal::open(hasty(&address)).await.err();
     assert!(matches!(refused, Some(OpenError::NewerSchema { found: 999, .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn del_1_a_server_that_would_lose_acknowledged_entries_is_refused() {
+    let Some(address) = schema().await else { return };
+    let lossy = PostgresJournal::open(hasty(&format!("{address}%20-csynchronous_commit%3Doff"))).await.err();
+    let Some(OpenError::NotDurable { setting }) = &lossy else { panic!("{lossy:?}") };
+    assert_eq!(setting, "synchronous_commit");
+    PostgresJournal::open(hasty(&format!("{address}%20-csynchronous_commit%3Dlocal"))).await.unwrap();
 }
 
 #[tokio::test]
