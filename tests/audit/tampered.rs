@@ -63,7 +63,7 @@ const DEEDS: &[Deed] = &[
         &[("INDEX", "ann", 6), ("INDEX", "ann", 10), ("INDEX", "ann", 0), ("INDEX", "ann", 0)],
     ),
     (
-        "INSERT INTO runs SELECT user, 7, accepted_at, zeroblob(16), 'extra', thread_id, agent_name, 8, 9, 'failed', 0
+        "INSERT INTO runs SELECT user, 7, accepted_at, zeroblob(16), 'extra', thread_id, agent_name, 8, 9, 'failed', 0, NULL
                           FROM runs WHERE user = 1 AND accepted = 6",
         &[("INDEX", "ann", 0), ("INDEX", "ann", 0)],
     ),
