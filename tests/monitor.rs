@@ -4,16 +4,16 @@
 //! A process of its own, since violations are counted per process. Its traces are kept apart: `accept` has to
 //! refuse them (`docs/model/traces.md`).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{
-        Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed, lines::LinesBuilder,
+        Journal, JournalError, JournalLayer, Lines, Log, LogLayer, ReadLimit, lines::LinesBuilder,
         memory::MemoryJournal,
     },
-    kernel::ids::{Epoch, Incarnation, Offset, Timestamp, UserId},
+    kernel::ids::{Offset, UserId},
 };
 use quintet_testkit::gateway::{self as harness, TestService, violations};
 use serde_json::json;
@@ -38,36 +38,13 @@ struct DefectiveLog {
 }
 
 #[async_trait]
-impl Journal for Defective {
-    fn epoch(&self) -> Epoch {
-        self.journal.epoch()
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.journal.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.journal.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.journal.expired(executors).await
+impl JournalLayer for Defective {
+    fn inner(&self) -> &dyn Journal {
+        &*self.journal
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(DefectiveLog { log: self.journal.log(user_id), defect: self.defect })
-    }
-
-    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.journal.trim(retention, now).await
     }
 }
 

@@ -127,8 +127,6 @@ mod tests {
     use async_trait::async_trait;
     use tokio::time::Instant;
 
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::{
         gateway::{
@@ -137,8 +135,8 @@ mod tests {
             limits::GatewayLimits,
             token::{Audience, ClaimsPolicy},
         },
-        journal::{JournalError, Log, Retention, Trimmed, memory::MemoryJournal},
-        kernel::ids::{Epoch, Incarnation, Timestamp, UserId},
+        journal::{JournalError, JournalLayer, Retention, Trimmed, memory::MemoryJournal},
+        kernel::ids::{Timestamp, UserId},
         observer::NoObserver,
     };
 
@@ -146,28 +144,9 @@ mod tests {
     struct Hanging(MemoryJournal);
 
     #[async_trait]
-    impl Journal for Hanging {
-        fn epoch(&self) -> Epoch {
-            self.0.epoch()
-        }
-
-        fn incarnation(&self) -> Incarnation {
-            self.0.incarnation()
-        }
-
-        fn is_shared(&self) -> bool {
-            self.0.is_shared()
-        }
-
-        async fn expired(
-            &self,
-            executors: &BTreeSet<Incarnation>,
-        ) -> Result<BTreeSet<Incarnation>, JournalError> {
-            self.0.expired(executors).await
-        }
-
-        fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
-            self.0.log(user_id)
+    impl JournalLayer for Hanging {
+        fn inner(&self) -> &dyn Journal {
+            &self.0
         }
 
         async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {

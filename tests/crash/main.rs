@@ -7,6 +7,7 @@
 //! machine.
 
 mod campaign;
+mod child;
 mod drain;
 mod erasure;
 mod life;

@@ -4,19 +4,13 @@
 //! The process is this test, run as a whole service with its own agents: `poison` calls `abort`, `patient`
 //! makes no step before a process in which [`ANSWERS`] is set.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::Arc,
-};
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use quintet::{
     agent::{Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task},
-    journal::sqlite::{SqliteJournal, SqliteOptions},
     kernel::entry::ThoughtKind,
-    ops::{config::Settings, drain::Caught},
-    service::{CheckedSettings, Parts, Service},
+    ops::config::Settings,
     user::HubLimits,
 };
 use rustix::process::Signal;
@@ -24,6 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    child,
     context::CampaignContext,
     ends::audit,
     http,
@@ -91,33 +86,17 @@ impl Agent for Patient {
 #[ignore = "the child of another test"]
 fn child_that_serves_until_an_agent_ends_it() {
     let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let mut signals = Caught::new().unwrap().listen().unwrap();
-        let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
-        let agents = AgentRegistry::new(Patient, Executor::threads().unwrap()).unwrap().with(Poison).unwrap();
-        let parts =
-            Parts { journal: Arc::new(journal.clone()), agents: Arc::new(agents), described: Vec::new() };
-        let any_port = "127.0.0.1:0".parse().unwrap();
-        // Trials as by default, in a shorter time.
-        let hub =
-            HubLimits { resume_settle_timeout_ms: 50, resume_trial_timeout_ms: 500, ..HubLimits::DEFAULT };
-        let mut settings = Settings { listen: any_port, admin_listen: any_port, hub, ..Settings::default() };
-        settings.kernel.run_resumes_total_max = 6;
-        let service = Service::new(CheckedSettings::dev(settings).unwrap(), parts);
-        let running = service.with_prometheus().unwrap().start().await.unwrap();
-        println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
-        signals.drain().await;
-        running.drain().await;
-        journal.close().await.unwrap();
+    // Trials as by default, in a shorter time.
+    let hub = HubLimits { resume_settle_timeout_ms: 50, resume_trial_timeout_ms: 500, ..HubLimits::DEFAULT };
+    let mut settings = Settings { hub, ..Settings::default() };
+    settings.kernel.run_resumes_total_max = 6;
+    child::serve(&folder, settings, || {
+        AgentRegistry::new(Patient, Executor::threads().unwrap()).unwrap().with(Poison).unwrap()
     });
-    runtime.shutdown_background();
 }
 
 fn serve(context: &CampaignContext, folder: &Path, answers: bool) -> Process {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "poison::child_that_serves_until_an_agent_ends_it", "--ignored", "--nocapture"]);
-    command.env(FOLDER, folder);
+    let mut command = child::command("poison::child_that_serves_until_an_agent_ends_it", FOLDER, folder);
     if answers {
         command.env(ANSWERS, "1");
     }

@@ -10,7 +10,6 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -21,10 +20,7 @@ use quintet::{
         Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, Thinking, Tool,
         ToolContext, ToolError,
     },
-    journal::sqlite::{SqliteJournal, SqliteOptions},
     kernel::{entry::ThoughtKind, json::Json},
-    ops::{config::Settings, drain::Caught},
-    service::{CheckedSettings, Parts, Service},
 };
 use rand::{RngExt, rngs::StdRng};
 use serde_json::{Value, json};
@@ -32,6 +28,7 @@ use tempfile::TempDir;
 
 use crate::{
     campaign::kill_and_judge,
+    child,
     context::{CampaignContext, setting},
     crowd::Crowd,
     ends::audit,
@@ -146,27 +143,12 @@ impl Agent for Clerk {
 #[ignore = "the child of another test"]
 fn child_that_serves_until_it_is_killed() {
     let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let mut signals = Caught::new().unwrap().listen().unwrap();
-        let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
-        let agents = AgentRegistry::new(Clerk::new("ledger", true, &folder), Executor::threads().unwrap())
+    child::serve(&folder, child::often_killed(), || {
+        AgentRegistry::new(Clerk::new("ledger", true, &folder), Executor::threads().unwrap())
             .unwrap()
             .with(Clerk::new("brittle", false, &folder))
-            .unwrap();
-        let parts = Parts { journal: Arc::new(journal), agents: Arc::new(agents), described: Vec::new() };
-        let any_port = "127.0.0.1:0".parse().unwrap();
-        let mut settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };
-        // As in `process::dev`.
-        (settings.kernel.run_resumes_max, settings.kernel.run_resumes_total_max) = (1_000_000, 1_000_000);
-        (settings.hub.resume_trial_timeout_ms, settings.hub.resume_settle_timeout_ms) = (200, 20);
-        let service = Service::new(CheckedSettings::dev(settings).unwrap(), parts);
-        let running = service.with_prometheus().unwrap().start().await.unwrap();
-        println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
-        signals.drain().await;
-        running.drain().await;
+            .unwrap()
     });
-    runtime.shutdown_background();
 }
 
 /// Groups of calls, for either agent.
@@ -217,15 +199,7 @@ async fn run_9_call_has_at_most_one_effect_under_random_kills() {
     let folder = TempDir::new().unwrap();
     let crowd = Crowd::new(&context, users as usize, planned);
     let tally = kill_and_judge(&context, &crowd, kills, || {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "side_effects::child_that_serves_until_it_is_killed",
-            "--ignored",
-            "--nocapture",
-        ]);
-        command.env(FOLDER, folder.path());
-        command
+        child::command("side_effects::child_that_serves_until_it_is_killed", FOLDER, folder.path())
     })
     .await;
     audit(&context, folder.path());

@@ -11,16 +11,14 @@ use quintet::{
         Agent, AgentError, AgentRegistry, Completed, Executor, Run, Started, Task, Tool, ToolContext,
         ToolError,
     },
-    journal::sqlite::{SqliteJournal, SqliteOptions},
     kernel::json::Json,
-    ops::{config::Settings, drain::Caught},
-    service::{CheckedSettings, Parts, Service},
 };
 use rand::RngExt;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    child,
     context::{CampaignContext, setting},
     ends::audit,
     life::Life,
@@ -103,33 +101,13 @@ const ROUNDS_MAX: usize = 12;
 #[ignore = "the child of another test"]
 fn child_that_takes_messages_until_it_is_killed() {
     let folder = PathBuf::from(std::env::var(FOLDER).unwrap());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let mut signals = Caught::new().unwrap().listen().unwrap();
-        let journal = SqliteJournal::open(&folder, SqliteOptions::default()).unwrap();
-        let listener = Listener { tools: [Arc::new(Pause)] };
-        let agents = AgentRegistry::new(listener, Executor::threads().unwrap()).unwrap();
-        let parts = Parts { journal: Arc::new(journal), agents: Arc::new(agents), described: Vec::new() };
-        let any_port = "127.0.0.1:0".parse().unwrap();
-        let mut settings = Settings { listen: any_port, admin_listen: any_port, ..Settings::default() };
-        // As in `process::dev`.
-        (settings.kernel.run_resumes_max, settings.kernel.run_resumes_total_max) = (1_000_000, 1_000_000);
-        (settings.hub.resume_trial_timeout_ms, settings.hub.resume_settle_timeout_ms) = (200, 20);
-        let service = Service::new(CheckedSettings::dev(settings).unwrap(), parts);
-        let running = service.with_prometheus().unwrap().start().await.unwrap();
-        println!("{}", json!({"listen": running.listen, "admin_listen": running.admin_listen}));
-        signals.drain().await;
-        running.drain().await;
+    child::serve(&folder, child::often_killed(), || {
+        AgentRegistry::new(Listener { tools: [Arc::new(Pause)] }, Executor::threads().unwrap()).unwrap()
     });
-    runtime.shutdown_background();
 }
 
 fn child(folder: &std::path::Path) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let test = "steer::child_that_takes_messages_until_it_is_killed";
-    command.args(["--exact", test, "--ignored", "--nocapture"]);
-    command.env(FOLDER, folder);
-    command
+    child::command("steer::child_that_takes_messages_until_it_is_killed", FOLDER, folder)
 }
 
 /// The messages of a test, and how far they are sent.

@@ -12,12 +12,12 @@ use async_trait::async_trait;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{
-        Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, RunRecord, ThreadRecord,
-        ThreadsQuery, Trimmed, memory::MemoryJournal,
+        Journal, JournalError, JournalLayer, Lines, Log, LogLayer, ReadLimit, RunRecord, ThreadRecord,
+        ThreadsQuery, memory::MemoryJournal,
     },
     kernel::{
         entry::CallOwner,
-        ids::{Epoch, Incarnation, Offset, ThreadId, Timestamp, UserId},
+        ids::{Offset, ThreadId, UserId},
     },
 };
 use quintet_testkit::journal::LogWriter;
@@ -54,36 +54,13 @@ struct CountedLog {
 }
 
 #[async_trait]
-impl Journal for CountedJournal {
-    fn epoch(&self) -> Epoch {
-        self.journal.epoch()
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.journal.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.journal.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.journal.expired(executors).await
+impl JournalLayer for CountedJournal {
+    fn inner(&self) -> &dyn Journal {
+        &*self.journal
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(CountedLog { log: self.journal.log(user_id), counts: self.counts.clone() })
-    }
-
-    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.journal.trim(retention, now).await
     }
 }
 

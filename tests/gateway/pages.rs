@@ -1,22 +1,19 @@
 //! Pages of a log and of its threads: the cost of one, and no missing entry between two of them, for any
 //! change of the log meanwhile.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
 use quintet::{
     gateway::limits::GatewayLimits,
     journal::{
-        Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Retention, Trimmed,
+        Extent, Journal, JournalError, JournalLayer, Lines, Log, LogLayer, ReadLimit, Retention,
         memory::MemoryJournal,
     },
-    kernel::ids::{Epoch, Incarnation, Offset, Timestamp, UserId},
+    kernel::ids::{Offset, Timestamp, UserId},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -87,37 +84,14 @@ struct CountedLog {
 }
 
 #[async_trait]
-impl Journal for CountedJournal {
-    fn epoch(&self) -> Epoch {
-        self.journal.epoch()
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.journal.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.journal.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.journal.expired(executors).await
+impl JournalLayer for CountedJournal {
+    fn inner(&self) -> &dyn Journal {
+        &*self.journal
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         let (log, journal) = (self.journal.log(user_id), self.journal.clone());
         Arc::new(CountedLog { log, journal, reads: self.reads.clone() })
-    }
-
-    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.journal.trim(retention, now).await
     }
 }
 

@@ -11,14 +11,16 @@ use quintet::{
         EraseProgress, Journal,
         sqlite::{SqliteJournal, SqliteOptions},
     },
-    kernel::{ids::Offset, user::EraseScope},
+    kernel::user::EraseScope,
 };
 use tempfile::TempDir;
 
-use crate::support::{EVERYTHING, LogWriter, erased, files_with, offsets, run};
+use crate::{
+    killed::{USERS, kill_after, whole_log, write_without_end},
+    support::{LogWriter, erased, files_with},
+};
 
 const FOLDER: &str = "QUINTET_TEST_CRASH_FOLDER";
-const USERS: usize = 4;
 
 /// Not a test of its own: the process that is killed. Prints the acknowledged offsets.
 #[tokio::test]
@@ -26,19 +28,7 @@ const USERS: usize = 4;
 async fn child_that_writes_until_it_is_killed() {
     let folder = std::env::var(FOLDER).unwrap();
     let journal = SqliteJournal::open(folder.as_ref(), SqliteOptions::default()).unwrap();
-    let writers = (0..USERS).map(|i| {
-        let mut log_writer = LogWriter::new(&format!("user{i}"));
-        let log = journal.log(&log_writer.user_id);
-        async move {
-            log_writer.head = log.extent().await.unwrap().head;
-            loop {
-                let number = log_writer.head.0 + 1;
-                log_writer.whole_run(number, "t").append(&log).await;
-                writeln!(std::io::stdout().lock(), "acknowledged {i} {}", log_writer.head).unwrap();
-            }
-        }
-    });
-    futures::future::join_all(writers).await;
+    write_without_end(&journal).await;
 }
 
 #[tokio::test]
@@ -46,47 +36,14 @@ async fn del_5_acknowledged_entries_survive_a_kill() {
     let folder = TempDir::new().unwrap();
     let mut heads = [0u64; USERS];
     for (round, lines) in [1usize, 7, 50, 200].into_iter().enumerate() {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::child_that_writes_until_it_is_killed", "--ignored", "--nocapture"])
-            .env(FOLDER, folder.path())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut acknowledged = [0u64; USERS];
-        let mut note = |line: String| {
-            if let Some((_, rest)) = line.split_once("acknowledged ") {
-                let (user, head) = rest.split_once(' ').unwrap();
-                acknowledged[user.parse::<usize>().unwrap()] = head.parse().unwrap();
-            }
-        };
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        output
-            .by_ref()
-            .map(|line| line.unwrap())
-            .filter(|line| line.contains("acknowledged"))
-            .take(lines)
-            .for_each(&mut note);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // Its output before the kill, without a last line that was cut off.
-        let rest: Vec<String> = output.map_while(Result::ok).collect();
-        let whole = rest.len().saturating_sub(1);
-        rest.into_iter().take(whole).for_each(&mut note);
-
+        let path = folder.path().to_str().unwrap();
+        let acknowledged = kill_after(lines, "crash::child_that_writes_until_it_is_killed", (FOLDER, path));
         let journal = SqliteJournal::open(folder.path(), SqliteOptions::default()).unwrap();
         for (i, acknowledged) in acknowledged.into_iter().enumerate() {
             let log = journal.log(&LogWriter::new(&format!("user{i}")).user_id);
             let head = log.extent().await.unwrap().head.0;
             assert!(head >= acknowledged.max(heads[i]), "round {round}: user {i} lost acknowledged entries");
-            assert_eq!(head % 5, 0, "round {round}: a part of a batch is stored");
-            let lines = log.read(Offset::ZERO, EVERYTHING).await.unwrap();
-            assert_eq!(offsets(&lines), (1..=head).collect::<Vec<_>>(), "round {round}");
-            for number in (0..head).step_by(5) {
-                let record = log.run(run(number + 1)).await.unwrap().unwrap();
-                assert_eq!(record.accepted, Offset(number + 1), "the index agrees with the entries");
-                assert!(record.completed.is_some());
-            }
+            whole_log(&log, head).await;
             heads[i] = head;
         }
     }

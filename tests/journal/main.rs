@@ -5,6 +5,7 @@ mod crash;
 mod epochs;
 mod executors;
 mod folder;
+mod killed;
 mod migration;
 mod postgres;
 mod reference;

@@ -5,7 +5,6 @@
 //! operations: two readers that are woken in either order get the same.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -16,12 +15,12 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     journal::{
-        AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log,
-        Position, ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
+        AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, JournalLayer, Lines,
+        Log, Position, ReadLimit, Recovery, RunRecord, Side, ThreadRecord, ThreadsQuery,
         memory::MemoryJournal,
     },
     kernel::{
-        ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
+        ids::{Epoch, MessageId, Offset, ReceiptId, RunId, ThreadId, UserId},
         user::Receipt,
     },
     runtime::clock,
@@ -130,24 +129,9 @@ async fn pause(time: Duration) {
 }
 
 #[async_trait]
-impl Journal for Trouble {
-    fn epoch(&self) -> Epoch {
-        self.inner.epoch()
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.inner.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.inner.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.inner.expired(executors).await
+impl JournalLayer for Trouble {
+    fn inner(&self) -> &dyn Journal {
+        &self.inner
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -157,10 +141,6 @@ impl Journal for Trouble {
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         self.shared.reads("unfinished", "", 0, self.inner.unfinished()).await
-    }
-
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.inner.trim(retention, now).await
     }
 }
 

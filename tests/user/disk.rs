@@ -1,7 +1,6 @@
 //! A journal with the behaviour of a disk: appends take time, and reads wait or fail on request.
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,10 +11,10 @@ use std::{
 use async_trait::async_trait;
 use quintet::{
     journal::{
-        AppendError, Batch, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery, Retention,
-        RunRecord, Trimmed, memory::MemoryJournal,
+        AppendError, Batch, Journal, JournalError, JournalLayer, Lines, Log, LogLayer, ReadLimit, Recovery,
+        RunRecord, memory::MemoryJournal,
     },
-    kernel::ids::{Epoch, Incarnation, Offset, RunId, Timestamp, UserId},
+    kernel::ids::{Offset, RunId, UserId},
 };
 use tokio::sync::watch;
 
@@ -72,36 +71,13 @@ impl Disk {
 }
 
 #[async_trait]
-impl Journal for Disk {
-    fn epoch(&self) -> Epoch {
-        self.memory.epoch()
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.memory.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.memory.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.memory.expired(executors).await
+impl JournalLayer for Disk {
+    fn inner(&self) -> &dyn Journal {
+        &self.memory
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(DiskLog(self.memory.log(user_id), self.ways.clone()))
-    }
-
-    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
-        self.memory.unfinished().await
-    }
-
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.memory.trim(retention, now).await
     }
 }
 

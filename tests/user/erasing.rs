@@ -1,23 +1,20 @@
 //! Threads and erasures through the hub (DEL-8): updates, kills between the intent and the end, retries.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
 use async_trait::async_trait;
 use quintet::{
     agent::host::RunEnded,
     journal::{
-        EraseProgress, Journal, JournalError, Log, LogLayer, Retention, Trimmed,
+        EraseProgress, Journal, JournalError, JournalLayer, Log, LogLayer,
         memory::{AppendFault, MemoryJournal},
     },
     kernel::{
         entry::{Entry, ThoughtKind, ThreadChange},
-        ids::{Epoch, Incarnation, Offset, ReceiptId, ThreadId, Timestamp, Title, UserId},
+        ids::{Offset, ReceiptId, ThreadId, Title, UserId},
         limits::Limits,
         user::{EraseScope, Refusal, ThreadUpdate},
     },
@@ -63,36 +60,13 @@ impl Gated {
 }
 
 #[async_trait]
-impl Journal for Gated {
-    fn epoch(&self) -> Epoch {
-        self.journal.epoch()
-    }
-
-    fn incarnation(&self) -> Incarnation {
-        self.journal.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.journal.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.journal.expired(executors).await
+impl JournalLayer for Gated {
+    fn inner(&self) -> &dyn Journal {
+        &self.journal
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(GatedLog { log: self.journal.log(user_id), gate: self.gate.clone() })
-    }
-
-    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
-        self.journal.unfinished().await
-    }
-
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.journal.trim(retention, now).await
     }
 }
 

@@ -1,11 +1,6 @@
 //! The server, or the process of the journal, is killed while it writes. Everything that was acknowledged is there
 //! afterwards, once.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Command, Stdio},
-};
-
 use quintet::{
     journal::{AppendError, Journal, JournalError, Log},
     kernel::ids::Offset,
@@ -13,88 +8,39 @@ use quintet::{
 use tokio::sync::watch;
 
 use super::{shared::verify, *};
-use crate::support::{EVERYTHING, LogWriter, offsets, run, texts, user};
+use crate::{
+    killed::{USERS, kill_after, whole_log, write_without_end},
+    support::{EVERYTHING, LogWriter, texts, user},
+};
 
 const ADDRESS: &str = "POSTGRES_CRASH_ADDRESS";
-const USERS: usize = 4;
 
 /// Not a test of its own: the process that is killed. Prints the acknowledged offsets.
 #[tokio::test]
 #[ignore = "the child of another test"]
 async fn child_that_writes_until_it_is_killed() {
     let journal = PostgresJournal::open(hasty(&std::env::var(ADDRESS).unwrap())).await.unwrap();
-    let writers = (0..USERS).map(|i| {
-        let mut log_writer = LogWriter::new(&format!("user{i}"));
-        let log = journal.log(&log_writer.user_id);
-        async move {
-            log_writer.head = log.extent().await.unwrap().head;
-            loop {
-                let number = log_writer.head.0 + 1;
-                log_writer.whole_run(number, "t").append(&log).await;
-                writeln!(std::io::stdout().lock(), "acknowledged {i} {}", log_writer.head).unwrap();
-            }
-        }
-    });
-    futures::future::join_all(writers).await;
+    write_without_end(&journal).await;
 }
 
 #[tokio::test]
 async fn del_5_acknowledged_entries_survive_a_kill_of_the_process() {
     let Some(address) = schema().await else { return };
     for (round, lines) in [1usize, 20, 200].into_iter().enumerate() {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "postgres::kills::child_that_writes_until_it_is_killed",
-                "--ignored",
-                "--nocapture",
-            ])
-            .env(ADDRESS, &address)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut acknowledged = [0u64; USERS];
-        let mut note = |line: String| {
-            if let Some((_, rest)) = line.split_once("acknowledged ") {
-                let (user, head) = rest.split_once(' ').unwrap();
-                acknowledged[user.parse::<usize>().unwrap()] = head.parse().unwrap();
-            }
-        };
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = output.by_ref().map(|line| line.unwrap()).filter(|line| line.contains("acknowledged"));
-        first.take(lines).for_each(&mut note);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        // Its output before the kill, without a last line that was cut off.
-        let rest: Vec<String> = output.map_while(Result::ok).collect();
-        let whole = rest.len().saturating_sub(1);
-        rest.into_iter().take(whole).for_each(&mut note);
-
+        let child = "postgres::kills::child_that_writes_until_it_is_killed";
+        let acknowledged = kill_after(lines, child, (ADDRESS, &address));
         let journal = PostgresJournal::open(hasty(&address)).await.unwrap();
         for (i, acknowledged) in acknowledged.into_iter().enumerate() {
             let name = format!("user{i}");
             let log = journal.log(&user(&name));
             let head = log.recovery(1).await.unwrap().head.0;
             assert!(head >= acknowledged, "round {round}: user {i} lost acknowledged entries");
-            assert_eq!(head % 5, 0, "round {round}: a part of a batch is stored");
             whole_log(&log, head).await;
             if head > 0 {
                 verify(&address, journal.epoch(), &name).await;
             }
         }
         journal.close().await.unwrap();
-    }
-}
-
-/// Checks that a log has each offset once, and that its index agrees.
-async fn whole_log(log: &std::sync::Arc<dyn Log>, head: u64) {
-    let lines = log.read(Offset::ZERO, EVERYTHING).await.unwrap();
-    assert_eq!(offsets(&lines), (1..=head).collect::<Vec<_>>());
-    for number in (0..head).step_by(5) {
-        let record = log.run(run(number + 1)).await.unwrap().unwrap();
-        assert_eq!(record.accepted, Offset(number + 1), "the index agrees with the entries");
-        assert!(record.completed.is_some());
     }
 }
 

@@ -5,27 +5,21 @@
 //! packages are built over shuttle's tokio. The journal is the one for tests, with a pause before and after
 //! each operation. Time does not pass: no deadline is reached, and a wait for the journal is over at once.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc as Shared,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc as Shared,
+    atomic::{AtomicU64, Ordering},
 };
 
 use async_trait::async_trait;
 use quintet_agent::host::{AgentCapabilities, AgentLauncher, Assignment, RunEnded};
 use quintet_journal::{
-    AppendError, Batch, Extent, Journal, JournalError, Lines, Log, LogLayer, ReadLimit, Recovery, Retention,
-    Trimmed,
+    AppendError, Batch, Extent, Journal, JournalError, JournalLayer, Lines, Log, LogLayer, ReadLimit,
+    Recovery,
     memory::{AppendFault, MemoryJournal},
 };
 use quintet_kernel::{
     entry::{Body, Call, CallOwner, CallResult, Event, RunEntry, Thought, ThoughtKind},
-    ids::{
-        AgentName, CallId, Epoch, Incarnation, MessageId, Offset, RunId, ThreadId, Timestamp, ToolName,
-        UserId,
-    },
+    ids::{AgentName, CallId, MessageId, Offset, RunId, ThreadId, ToolName, UserId},
     json::Json,
     run::Ending,
     user::{AgentStep, NewMessage, OnBusy},
@@ -355,33 +349,13 @@ struct Pausing(MemoryJournal);
 struct PausingLog(Shared<dyn Log>);
 
 #[async_trait]
-impl Journal for Pausing {
-    fn epoch(&self) -> Epoch {
-        self.0.epoch()
+impl JournalLayer for Pausing {
+    fn inner(&self) -> &dyn Journal {
+        &self.0
     }
 
-    fn incarnation(&self) -> Incarnation {
-        self.0.incarnation()
-    }
-
-    fn is_shared(&self) -> bool {
-        self.0.is_shared()
-    }
-
-    async fn expired(
-        &self,
-        executors: &BTreeSet<Incarnation>,
-    ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        self.0.expired(executors).await
-    }
     fn log(&self, user_id: &UserId) -> Shared<dyn Log> {
         Shared::new(PausingLog(self.0.log(user_id)))
-    }
-    async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
-        self.0.unfinished().await
-    }
-    async fn trim(&self, retention: Retention, now: Timestamp) -> Result<Trimmed, JournalError> {
-        self.0.trim(retention, now).await
     }
 }
 
