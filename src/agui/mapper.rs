@@ -267,7 +267,10 @@ fn finish(
 /// Adds up the tokens of all models. Returns `None` if the agent reports none.
 fn total(usage: &Value) -> Option<Usage> {
     let tokens = |name: &str| {
-        let counts = usage.as_array()?.iter().filter_map(|model| model.get(name)?.as_u64());
+        let counts = usage
+            .as_array()?
+            .iter()
+            .filter_map(|model| model.get(name)?.as_u64().filter(|tokens| *tokens <= TOKENS_MAX));
         counts.reduce(u64::saturating_add)
     };
     match (tokens("inputTokens"), tokens("outputTokens")) {
@@ -277,6 +280,9 @@ fn total(usage: &Value) -> Option<Usage> {
         }
     }
 }
+
+/// Greatest count of tokens of one response: more than any model reads, and little enough to be added up.
+const TOKENS_MAX: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests;

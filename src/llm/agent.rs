@@ -22,10 +22,11 @@ use quintet_upstream::HttpClient;
 use crate::{
     api::{EndReason, ModelApi, Response, ToolResult, Turn},
     budget::{Account, Ledger},
-    calls::{check, execute},
+    calls::{ARGUMENTS_BYTES_MAX, check, execute},
     config::{ConfigError, ModelConfig},
     context::{BYTES_PER_TOKEN, CallIds, Context, Part, is_round, past_parts},
     limits::ModelLimits,
+    names::any_name,
     resume,
     round::{Rounds, Stage},
     toolbox::{ToolChoice, Toolbox},
@@ -89,13 +90,11 @@ impl ModelAgent {
         })
     }
 
-    /// Returns the longest response, in tokens, of those that are `left`.
-    fn output_tokens_max(&self, left: Option<u64>) -> Option<u64> {
-        let configured = Some(self.limits.output_tokens_max).filter(|max| *max > 0);
-        match (configured, left) {
-            (Some(configured), Some(left)) => Some(configured.min(left)),
-            (configured, left) => configured.or(left),
-        }
+    /// Sets the ledger of the budgets, which agents of one service share.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = ledger;
+        self
     }
 
     async fn context(
@@ -169,12 +168,10 @@ impl Agent for ModelAgent {
             context.steps.extend(stage.take_messages().await?);
             // Tools may have changed since the last response.
             let toolbox = self.choice.now();
-            let left = account.left()?;
-            let mut request = context
-                .request(toolbox.specs(), self.limits.context_tokens_max)
-                .map_err(|_| AgentError::limit_reached("The message is too long for the model's context."))?;
-            request.output_tokens_max = self.output_tokens_max(left);
-            let (next, round) = rounds.respond(stage, &request, &mut ids).await?;
+            let request = context.request(toolbox.specs(), self.limits.context_tokens_max).map_err(|_| {
+                AgentError::limit_reached("The conversation of this run is too long for the model's context.")
+            })?;
+            let (next, round) = rounds.respond(stage, request, &mut ids).await?;
             stage = next;
             rounds.has_reasoned |= !round.response.reasoning.is_empty();
             match round.end {
@@ -191,7 +188,7 @@ impl Agent for ModelAgent {
             if round.response.calls.is_empty() {
                 return finish(stage).await;
             }
-            let names = round.response.calls.iter().map(|call| call.name.as_str());
+            let names = round.response.calls.iter().map(|call| any_name(&call.name));
             let progress = format!("Calling {}.\n", names.collect::<Vec<_>>().join(", "));
             let run = stage.thinking(|| progress).await?;
             let checked =
@@ -204,13 +201,18 @@ impl Agent for ModelAgent {
     }
 }
 
-/// Returns the step of a response and of what the model reads of its calls. Arguments that are no object are
-/// replaced, because some services refuse a conversation with them.
+/// Returns the step of a response and of what the model reads of its calls. Names and arguments that no call can have
+/// are replaced, because some services refuse a conversation with them, or the next request would be too long.
 fn answered(mut response: Response, told: Vec<(String, bool)>) -> Part {
     for call in &mut response.calls {
         let is_object = serde_json::from_str::<serde_json::Map<_, _>>(&call.arguments).is_ok();
-        if !is_object {
+        if !is_object || call.arguments.len() > ARGUMENTS_BYTES_MAX {
             call.arguments = "{}".to_owned();
+            response.carried.clear();
+        }
+        let name = any_name(&call.name);
+        if name != call.name {
+            call.name = name;
             response.carried.clear();
         }
     }

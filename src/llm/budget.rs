@@ -3,17 +3,23 @@
 //! Counted are the `usage` of ended runs in the user's log, of all agents and however they ended, and what this process
 //! has counted since. So budgets survive a restart, and hold on all nodes. The limits of that:
 //!
+//! - What runs on another node use while a run executes is not known to it; it is when the next run begins.
 //! - What a run had used when its process died is estimated when it is resumed. A run that is not resumed ends without.
 //! - The tokens of runs whose entries were erased are known to the process that counted them, and not after a restart.
 //! - At most `usage_entries_max` of the newest entries of the log are read, and [`RUNS_MAX`] runs are
 //!   remembered.
 //! - A response whose service counts no tokens, or that broke off, is counted by an estimate
 //!   ([`crate::context`]).
-//! - A budget is checked before each request, which can exceed it by the tokens that the request itself reads.
+//!
+//! A request is made only if its estimated tokens and at least one of the response fit into what is left, and the length
+//! of the response is limited to the rest. So one run exceeds a budget only by what the service counts differently from
+//! the estimate. Runs of one user side by side see each other's requests: with `output_tokens_max`, each reserves its
+//! longest response; without, what has arrived is counted, and together they may exceed the budget of the day by what
+//! their open responses still generate.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use quintet_agent::{AgentError, History, Usage, host::Owner};
@@ -26,9 +32,10 @@ use quintet_wire as wire;
 
 use crate::limits::ModelLimits;
 
-/// The tokens that the runs of one agent have used in this process.
+/// The tokens that runs have used in this process. Agents with budgets share one, so that each counts the runs of the
+/// others while they execute.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger(Arc<Mutex<Spending>>);
+pub struct Ledger(Arc<Mutex<Spending>>);
 
 #[derive(Debug, Default)]
 struct Spending {
@@ -41,7 +48,18 @@ struct Spending {
 struct Spent {
     thread_id: ThreadId,
     day: u64,
+    /// The tokens of the ended requests.
     tokens: u64,
+    /// The tokens that are reserved for the open request.
+    reserved: u64,
+    /// The tokens of the open request so far.
+    open: u64,
+}
+
+impl Spent {
+    fn total(&self) -> u64 {
+        self.tokens.saturating_add(self.reserved.max(self.open))
+    }
 }
 
 /// The account of one run.
@@ -85,77 +103,92 @@ impl Account {
         Ok(Self { ledger, owner, run_id, thread_id, limits, logged })
     }
 
-    /// Returns the tokens that the run may still use, or `None` if it has no budget.
+    /// Admits a request of about `input_tokens`, and returns the longest response that it may have, in tokens; `None` if
+    /// neither a budget nor the configuration limits it.
     ///
     /// # Errors
     ///
-    /// Returns an error of code `limit_reached` if a budget is used up.
-    pub(crate) fn left(&self) -> Result<Option<u64>, AgentError> {
-        let (run, thread, day) = self.spent();
+    /// Returns an error of code `limit_reached` if the request does not fit into what is left of a budget.
+    pub(crate) fn admit(&self, input_tokens: u64) -> Result<Option<u64>, AgentError> {
+        let spending = &mut *self.ledger.lock();
+        let (run, thread, day) = self.spent(spending);
+        let limits = &self.limits;
         let budgets = [
-            (self.limits.run_tokens_max, run, "This run has used all tokens that a run may use."),
-            (
-                self.limits.thread_tokens_max,
-                thread,
-                "This conversation has used all of its tokens. A new one can be begun.",
-            ),
-            (
-                self.limits.user_tokens_per_day_max,
-                day,
-                "All tokens of today are used. The next day begins at 00:00 UTC.",
-            ),
+            (limits.run_tokens_max, run, RUN_SPENT, RUN_LOW),
+            (limits.thread_tokens_max, thread, THREAD_SPENT, THREAD_LOW),
+            (limits.user_tokens_per_day_max, day, DAY_SPENT, DAY_LOW),
         ];
-        let mut left = None;
-        for (max, spent, message) in budgets.into_iter().filter(|(max, ..)| *max > 0) {
-            let free = max.saturating_sub(spent);
-            if free == 0 {
-                return Err(AgentError::limit_reached(message));
+        let configured = Some(limits.output_tokens_max).filter(|max| *max > 0);
+        let mut output = configured;
+        for (max, spent, is_spent, is_low) in budgets.into_iter().filter(|(max, ..)| *max > 0) {
+            let left = max.saturating_sub(spent).saturating_sub(input_tokens);
+            if left == 0 {
+                return Err(AgentError::limit_reached(if spent >= max { is_spent } else { is_low }));
             }
-            left = Some(left.map_or(free, |left: u64| left.min(free)));
+            output = Some(output.map_or(left, |output| output.min(left)));
         }
-        Ok(left)
+        let reserved = configured.and(output).map_or(0, |output| input_tokens.saturating_add(output));
+        self.entry(spending).reserved = reserved;
+        Ok(output)
     }
 
-    /// Adds tokens to the run.
+    /// Sets the tokens of the open request so far.
+    pub(crate) fn advance(&self, usage: Usage) {
+        self.entry(&mut self.ledger.lock()).open = total(usage);
+    }
+
+    /// Adds the tokens of a request that has ended.
     pub(crate) fn charge(&self, usage: Usage) {
-        let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
-        let spending = &mut *self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let runs = spending.owners.entry(self.owner).or_default();
-        let is_new = !runs.contains_key(&self.run_id);
-        let spent = runs.entry(self.run_id).or_insert_with(|| Spent {
-            thread_id: self.thread_id.clone(),
-            day: day(clock::now()),
-            tokens: 0,
-        });
-        spent.tokens = spent.tokens.saturating_add(tokens);
+        let spending = &mut *self.ledger.lock();
+        let spent = self.entry(spending);
+        spent.tokens = spent.tokens.saturating_add(total(usage));
+        (spent.reserved, spent.open) = (0, 0);
+    }
+
+    /// Returns the record of the run, which may be new.
+    fn entry<'a>(&self, spending: &'a mut Spending) -> &'a mut Spent {
+        let is_new = !spending.owners.get(&self.owner).is_some_and(|runs| runs.contains_key(&self.run_id));
         if is_new {
             spending.order.push_back((self.owner, self.run_id));
             if spending.order.len() > RUNS_MAX {
                 spending.forget_oldest();
             }
         }
+        spending.owners.entry(self.owner).or_default().entry(self.run_id).or_insert_with(|| Spent {
+            thread_id: self.thread_id.clone(),
+            day: day(clock::now()),
+            tokens: 0,
+            reserved: 0,
+            open: 0,
+        })
     }
 
     /// Returns the tokens of the run, of its thread, and of its user today.
-    fn spent(&self) -> (u64, u64, u64) {
-        let spending = self.ledger.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn spent(&self, spending: &Spending) -> (u64, u64, u64) {
         let today = day(clock::now());
         let (mut run, mut thread, mut all) = (0_u64, self.logged.thread, self.logged.day);
         for (run_id, spent) in spending.owners.get(&self.owner).into_iter().flatten() {
+            let tokens = spent.total();
             if *run_id == self.run_id {
-                run = spent.tokens;
+                run = tokens;
             }
             if self.logged.runs.contains(run_id) {
                 continue;
             }
             if spent.thread_id == self.thread_id {
-                thread = thread.saturating_add(spent.tokens);
+                thread = thread.saturating_add(tokens);
             }
             if spent.day == today {
-                all = all.saturating_add(spent.tokens);
+                all = all.saturating_add(tokens);
             }
         }
         (run, thread, all)
+    }
+}
+
+impl Ledger {
+    fn lock(&self) -> MutexGuard<'_, Spending> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -198,7 +231,7 @@ impl Logged {
                 }
                 let Body::Event { event: Event::Completed(completion), .. } = entry.body else { continue };
                 let Some(usage) = completion.usage else { continue };
-                let tokens = usage.input_tokens.saturating_add(usage.output_tokens);
+                let tokens = total(usage);
                 self.runs.insert(entry.run_id);
                 if is_today {
                     self.day = self.day.saturating_add(tokens);
@@ -212,6 +245,11 @@ impl Logged {
     }
 }
 
+/// Returns the tokens that were read and generated.
+fn total(usage: Usage) -> u64 {
+    usage.input_tokens.saturating_add(usage.output_tokens)
+}
+
 /// Returns the number of the day.
 fn day(at: Timestamp) -> u64 {
     at.0 / 86_400_000
@@ -222,3 +260,12 @@ const COMPLETED: &[u8] = b"\"agent_completed\"";
 
 /// Runs that a ledger remembers.
 pub(crate) const RUNS_MAX: usize = 100_000;
+
+const RUN_SPENT: &str = "This run has used all tokens that a run may use.";
+const RUN_LOW: &str = "This run has fewer tokens left than its next request takes.";
+const THREAD_SPENT: &str = "This conversation has used all of its tokens. A new one can be begun.";
+const THREAD_LOW: &str =
+    "This conversation has fewer tokens left than its next request takes. A new one can be begun.";
+const DAY_SPENT: &str = "All tokens of today are used. The next day begins at 00:00 UTC.";
+const DAY_LOW: &str =
+    "Fewer tokens of today are left than the next request takes. The next day begins at 00:00 UTC.";

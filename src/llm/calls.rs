@@ -119,7 +119,7 @@ async fn ask(mut run: Run<Thinking>, questions: Vec<Json>) -> Result<(Run<Thinki
 }
 
 /// Longest arguments of a call, in bytes: what fits into the parameters of a call and of the question about it.
-const ARGUMENTS_BYTES_MAX: usize = Limits::DEFAULT.parameters_bytes_max - 1024;
+pub(crate) const ARGUMENTS_BYTES_MAX: usize = Limits::DEFAULT.parameters_bytes_max - 1024;
 
 /// Questions that are open at the same time.
 const QUESTIONS_MAX: usize = 32;

@@ -28,8 +28,11 @@
 //! `run_tokens_max`, `thread_tokens_max` and `user_tokens_per_day_max` end a run as `failed`, code
 //! `limit_reached`. They are counted from the `usage` of ended runs in the user's log, which failed and cancelled runs
 //! have as well, and from what the process has counted since, so a restart frees nothing. What a service has not
-//! counted, as of a response that broke off or of a process that died, is estimated. A budget can be exceeded by the
-//! tokens that one request reads.
+//! counted, as of a response that broke off or of a process that died, is estimated. A request is made only if it fits
+//! into what is left, and its response is limited to the rest: a run exceeds a budget only by what the service counts
+//! differently. The budget of a day is strict for runs side by side where `output_tokens_max` limits a response;
+//! without it, what arrives is counted, and open responses can exceed it together. Agents that share a [`Ledger`] count
+//! each other's runs.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
@@ -55,6 +58,7 @@ pub use self::{
         EndReason, ModelApi, ModelError, ModelEvent, ModelEvents, ModelRequest, Response, ToolCall,
         ToolResult, ToolSpec, Turn,
     },
+    budget::Ledger,
     config::{ApiKind, ConfigError, ModelConfig},
     limits::ModelLimits,
 };

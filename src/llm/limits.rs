@@ -31,13 +31,16 @@ quintet_runtime::limits! {
         pub tools_wait_ms: u64 = 10_000, in 0..=600_000;
         /// Responses of the model in one run.
         pub model_rounds_max: usize = 16, in 1..=1_000;
+        /// Tool calls of one response; one with more is refused.
+        pub response_calls_max: usize = 128, in 1..=10_000;
         /// Tool calls of one response that are executed; further ones are answered with an error.
         pub round_calls_max: usize = 32, in 1..=1_000;
         /// Tool calls of one run that are executed at the same time.
         pub parallel_calls_max: usize = 8, in 1..=64;
         /// Length of a request, in tokens, which are estimated as one for every 3 bytes.
         pub context_tokens_max: u64 = 32_000, in 256..=100_000_000;
-        /// Length of one response, in tokens; 0 for the limit of the provider.
+        /// Length of one response, in tokens; 0 for the limit of the provider. With a limit, concurrent runs reserve
+        /// their longest responses of `user_tokens_per_day_max`, and do not exceed it together.
         pub output_tokens_max: u64 = 0, in 0..=100_000_000;
         /// Tokens of one run; 0 for no limit.
         pub run_tokens_max: u64 = 0, in 0..=1_000_000_000_000;

@@ -60,9 +60,11 @@ impl<'a> Meter<'a> {
         self.publish();
     }
 
-    /// Sets the count of the run.
+    /// Sets the count of the run, and that of its budgets.
     fn publish(&self) {
-        self.count.set(sum(self.before, self.tokens()));
+        let tokens = self.tokens();
+        self.account.advance(tokens);
+        self.count.set(sum(self.before, tokens));
     }
 
     /// Records the first generated token, this long after the request.
@@ -87,11 +89,13 @@ impl<'a> Meter<'a> {
         let estimated =
             Usage { input_tokens: self.input_tokens, output_tokens: tokens_of(self.output_bytes) };
         match self.usage {
-            Some(usage) if self.outcome == "ok" => usage,
-            // The service counts some tokens at the end of a response, which has not come.
             Some(usage) => Usage {
                 input_tokens: if usage.input_tokens > 0 { usage.input_tokens } else { self.input_tokens },
-                output_tokens: usage.output_tokens.max(estimated.output_tokens),
+                output_tokens: match usage.output_tokens {
+                    counted if counted > 0 && self.outcome == "ok" => counted,
+                    // The service counts some tokens at the end of a response, which has not come.
+                    counted => counted.max(estimated.output_tokens),
+                },
             },
             None if self.is_free => Usage::default(),
             None => estimated,
@@ -109,8 +113,8 @@ impl Drop for Meter<'_> {
             metrics::counter!("quintet_model_tokens_total", "agent" => agent(), "direction" => direction)
                 .increment(tokens);
         }
+        self.count.set(sum(self.before, usage));
         self.account.charge(usage);
-        self.publish();
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::{
     api::{EndReason, ModelApi, ModelError, ModelRequest, Response},
     budget::Account,
-    context::{CallIds, Part, parts_of},
+    context::{CallIds, Part, parts_of, request_tokens},
     gathering::{Gathered, Gathering},
     limits::ModelLimits,
     metering::Meter,
@@ -93,17 +93,20 @@ impl Rounds<'_> {
     ///
     /// # Errors
     ///
-    /// Returns an error of code `upstream` if the response is not complete.
+    /// Returns an error of code `upstream` if the response is not complete, or `limit_reached` if the request does not fit
+    /// into a budget.
     pub(crate) async fn respond(
         &self,
         mut stage: Stage,
-        request: &ModelRequest,
+        mut request: ModelRequest,
         ids: &mut CallIds,
     ) -> Result<(Stage, Round), AgentError> {
+        let input_tokens = request_tokens(&request);
         let retries = self.limits.retries();
         let mut retry = 0;
         loop {
-            let (next, outcome) = self.attempt(stage, request, ids).await?;
+            request.output_tokens_max = self.account.admit(input_tokens)?;
+            let (next, outcome) = self.attempt(stage, &request, ids).await?;
             stage = next;
             let error = match outcome {
                 Ok(round) => return Ok((stage, round)),

@@ -1,6 +1,6 @@
 //! One call of a tool, on the thread of its server.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use rmcp::{
     Peer, RoleClient,
@@ -108,10 +108,10 @@ pub(crate) struct CallRoute {
 
 impl CallRoute {
     /// Makes a call and sends its result, or cancels it when the result is no longer wanted.
-    pub(crate) async fn run(self, command: CallCommand, _place: CallPlace) {
+    pub(crate) async fn run(self, command: CallCommand, mut place: CallPlace) {
         let CallCommand { tool, arguments, line, mut reply } = command;
         let params = CallToolRequestParams::new(tool).with_arguments(arguments);
-        let result = self.rounds(params, &line, &mut reply).await;
+        let result = self.rounds(params, &line, &mut reply, &mut place).await;
         let Some(result) = result else {
             counts::call(&self.log.server, "cancelled");
             return;
@@ -127,6 +127,7 @@ impl CallRoute {
         mut params: CallToolRequestParams,
         line: &CallLine,
         reply: &mut oneshot::Sender<Result<Value, CallError>>,
+        place: &mut CallPlace,
     ) -> Option<Result<Value, CallError>> {
         let mut questions = 0;
         for _ in 0..ROUNDS_MAX {
@@ -145,6 +146,7 @@ impl CallRoute {
                 () = self.lost.cancelled() => return Some(Err(CallError::Lost)),
                 () = reply.closed() => {
                     registered.abandon();
+                    place.cancelling();
                     self.cancel(handle).await;
                     return None;
                 }
@@ -216,19 +218,25 @@ impl CallRoute {
         }
     }
 
-    /// Sends the cancellation of a call. A server that does not take it within the time is looked at.
+    /// Sends the cancellation of a call, and waits until the server has taken it. A server that takes longer than
+    /// [`CANCEL_TIMEOUT`] is looked at.
     async fn cancel(&self, handle: RequestHandle<RoleClient>) {
-        let sent = timeout(CANCEL_TIMEOUT, handle.cancel(Some(CANCEL_REASON.to_owned()))).await;
-        match sent {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                let error = failure(&error);
-                self.log.write(|server| {
-                    tracing::debug!(server, error, "a call was not cancelled at its MCP server")
-                });
+        let mut sent = pin!(handle.cancel(Some(CANCEL_REASON.to_owned())));
+        let sent = match timeout(CANCEL_TIMEOUT, sent.as_mut()).await {
+            Ok(sent) => sent,
+            Err(_elapsed) => {
                 self.suspect.notify_one();
+                tokio::select! {
+                    sent = sent => sent,
+                    () = self.lost.cancelled() => return,
+                }
             }
-            Err(_elapsed) => self.suspect.notify_one(),
+        };
+        if let Err(error) = sent {
+            let error = failure(&error);
+            self.log
+                .write(|server| tracing::debug!(server, error, "a call was not cancelled at its MCP server"));
+            self.suspect.notify_one();
         }
     }
 }
@@ -239,7 +247,7 @@ pub(crate) const ROUNDS_MAX: usize = 16;
 /// The reason that a cancellation gives.
 const CANCEL_REASON: &str = "the call is no longer wanted";
 
-/// Time for a cancellation to be sent.
+/// Time for a cancellation to be taken by the server.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest message of a server's error, in bytes; a longer one is cut.

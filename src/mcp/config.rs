@@ -35,6 +35,11 @@ quintet_runtime::limits! {
         pub calls_max: usize = 64, in 1..=1_024;
         /// Concurrent calls of one user; a further one closes as `error` (ISO-6).
         pub user_calls_max: usize = 16, in 1..=1_024;
+        /// Cancellations of ended calls that the server has not taken. With more, calls hold their places until their
+        /// cancellation is taken.
+        pub cancels_max: usize = 256, in 1..=65_536;
+        /// Those of the calls of one user (ISO-6).
+        pub user_cancels_max: usize = 64, in 1..=65_536;
         /// Tools of the server; further ones are left out.
         pub tools_max: usize = 256, in 1..=10_000;
         /// Length of one message of the server, in bytes; a longer one ends the connection.

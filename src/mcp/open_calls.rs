@@ -46,6 +46,8 @@ pub(crate) struct OpenCalls {
 struct Inner {
     /// The owners of the open calls, of which some may wait between two requests.
     places: Vec<Owner>,
+    /// The owners of ended calls whose cancellation the server has not taken.
+    cancels: Vec<Owner>,
     calls: Vec<Entry>,
     /// The owners of calls that ended here and may go on at the server; two are as good as all.
     abandoned: Vec<Owner>,
@@ -66,10 +68,11 @@ impl std::fmt::Debug for Inner {
     }
 }
 
-/// The place of an open call, which is given back on drop.
+/// The place of a call, open or being cancelled, which is given back on drop.
 pub(crate) struct CallPlace {
     calls: Arc<OpenCalls>,
     owner: Owner,
+    is_open: bool,
 }
 
 /// A request of a call in [`OpenCalls`], which is removed on drop.
@@ -100,7 +103,7 @@ impl OpenCalls {
             return Err(user_calls_max);
         }
         inner.places.push(owner);
-        Ok(CallPlace { calls: self.clone(), owner })
+        Ok(CallPlace { calls: self.clone(), owner, is_open: true })
     }
 
     pub(crate) fn register(
@@ -149,6 +152,13 @@ impl OpenCalls {
         Ok((question, entry.line.asks.clone()))
     }
 
+    /// Announces that no call is open, if a question was refused because of an abandoned one.
+    fn ended(&self, inner: &Inner) {
+        if inner.places.is_empty() && inner.is_stale {
+            self.stale.notify_one();
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,15 +184,36 @@ impl Drop for Registered {
     }
 }
 
+impl CallPlace {
+    /// Gives the place to another call, while the cancellation of this one is on its way. If as many are on their way as
+    /// may be, the place is held until the server has taken this one: what it has not taken is in memory (ISO-6).
+    pub(crate) fn cancelling(&mut self) {
+        let mut inner = self.calls.lock();
+        let own = inner.cancels.iter().filter(|other| **other == self.owner).count();
+        let McpLimits { cancels_max, user_cancels_max, .. } = self.calls.limits;
+        if self.is_open && inner.cancels.len() < cancels_max && own < user_cancels_max {
+            inner.cancels.push(self.owner);
+            self.is_open = false;
+            remove(&mut inner.places, self.owner);
+            self.calls.ended(&inner);
+        }
+    }
+}
+
 impl Drop for CallPlace {
     fn drop(&mut self) {
         let mut inner = self.calls.lock();
-        if let Some(at) = inner.places.iter().position(|owner| *owner == self.owner) {
-            inner.places.swap_remove(at);
+        match self.is_open {
+            true => remove(&mut inner.places, self.owner),
+            false => remove(&mut inner.cancels, self.owner),
         }
-        if inner.places.is_empty() && inner.is_stale {
-            self.calls.stale.notify_one();
-        }
+        self.calls.ended(&inner);
+    }
+}
+
+fn remove(owners: &mut Vec<Owner>, owner: Owner) {
+    if let Some(at) = owners.iter().position(|other| *other == owner) {
+        owners.swap_remove(at);
     }
 }
 
@@ -256,5 +287,33 @@ mod tests {
         assert_eq!(begin(1).err(), Some(2));
         drop(held);
         assert!(calls.is_empty());
+    }
+
+    #[test]
+    fn iso_6_cancellations_on_their_way_take_no_places_up_to_a_limit() {
+        let limits = McpLimits {
+            calls_max: 9,
+            user_calls_max: 1,
+            cancels_max: 3,
+            user_cancels_max: 2,
+            ..McpLimits::DEFAULT
+        };
+        let calls = Arc::new(OpenCalls::new(limits));
+        let cancelled = |owner| {
+            let mut place = calls.begin(Owner::new(owner))?;
+            place.cancelling();
+            Ok::<_, usize>(place)
+        };
+        let mut held = vec![cancelled(1).unwrap(), cancelled(1).unwrap()];
+        assert!(calls.is_empty());
+        // The third one keeps its place.
+        held.push(cancelled(1).unwrap());
+        assert_eq!(cancelled(1).err(), Some(1));
+        held.push(cancelled(2).unwrap());
+        held.push(cancelled(2).unwrap());
+        assert_eq!(cancelled(2).err(), Some(1));
+        held.clear();
+        assert!(calls.is_empty() && calls.lock().cancels.is_empty());
+        assert!(cancelled(1).is_ok());
     }
 }

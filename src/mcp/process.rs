@@ -11,7 +11,9 @@
 //!
 //! The leader of the group is a watcher, a shell that waits for the end of a pipe from the service and then kills its
 //! group. The kernel closes that pipe also when the service is killed. While the watcher is not reaped, the number of
-//! the group is not reused. A server that leaves its group is not killed; it sees the end of its standard input.
+//! the group is not reused. A process that leaves its group is not killed; it sees the end of its standard input.
+//! `PR_SET_PDEATHSIG` would not reach it: it is not inherited, and setting it in a child needs `pre_exec`, which is unsafe.
+//! Control groups, which reach it, belong to the operator: see `docs/operations.md`.
 
 use std::{
     collections::BTreeMap,

@@ -216,8 +216,11 @@ impl Supervisor {
         }
     }
 
-    /// Begins a call.
+    /// Begins a call, if it is still wanted.
     fn begin(&self, connection: &Connection, command: CallCommand) {
+        if command.reply.is_closed() {
+            return counts::call(&self.config.name, "cancelled");
+        }
         let place = match connection.calls.begin(command.line.owner) {
             Ok(place) => place,
             Err(limit) => return reject(command, &self.config, CallError::Busy(limit)),

@@ -97,10 +97,13 @@ impl ConfiguredAgents {
             sources
         };
         #[cfg(feature = "llm")]
+        let ledger = quintet_llm::Ledger::default();
+        #[cfg(feature = "llm")]
         for model in self.models {
             let name = model.name.clone();
-            let agent = ModelAgent::new(model, tools.to_vec(), sources.clone(), self.http.clone());
-            agents.push(Arc::new(agent.map_err(|error| named(&format!("agent {name:?}"), error))?));
+            let agent = ModelAgent::new(model, tools.to_vec(), sources.clone(), self.http.clone())
+                .map_err(|error| named(&format!("agent {name:?}"), error))?;
+            agents.push(Arc::new(agent.with_ledger(ledger.clone())));
         }
         #[cfg(feature = "agui")]
         for remote in self.remotes {

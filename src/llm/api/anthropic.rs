@@ -203,6 +203,9 @@ impl MessageDecoder {
         if self.blocks.iter().any(|(known, _)| *known == index) {
             return Err(ModelError::Malformed("a content block begins twice".into()));
         }
+        if self.blocks.len() >= BLOCKS_MAX {
+            return Err(ModelError::TooLarge("10,000 content blocks"));
+        }
         let begun = match fields::text(block, "type") {
             "text" => {
                 let text = fields::text(block, "text").to_owned();
@@ -328,3 +331,6 @@ fn end_reason(reason: &str) -> Result<EndReason, ModelError> {
 
 /// The length of a response for which no limit is set, in tokens, since the protocol demands one.
 const OUTPUT_TOKENS_MAX: u64 = 8_192;
+
+/// Content blocks of one response. Each is compared with those before it.
+const BLOCKS_MAX: usize = 10_000;

@@ -44,9 +44,10 @@ pub(super) fn arguments(value: Option<&Value>) -> String {
     }
 }
 
-/// Returns a number of tokens; one that is negative or has a fraction counts as missing.
+/// Returns a number of tokens; one that is negative, has a fraction or is no possible count is missing, so that it is
+/// estimated.
 pub(super) fn tokens(value: &Value, name: &str) -> Option<u64> {
-    index(value, name)
+    index(value, name).filter(|tokens| *tokens <= TOKENS_MAX)
 }
 
 /// Returns the tokens of a response under their names, if one of them is there.
@@ -78,6 +79,9 @@ pub(super) fn reported(error: &Value) -> ModelError {
     let is_temporary = [code.as_str(), kind].iter().any(|name| TEMPORARY.contains(name));
     ModelError::Reported { message: message.to_owned(), is_temporary }
 }
+
+/// Greatest count of tokens of one response: more than any model reads, and little enough to be added up.
+const TOKENS_MAX: u64 = 1_000_000_000;
 
 /// Codes and types of errors that another attempt may not meet.
 const TEMPORARY: [&str; 13] = [

@@ -199,12 +199,18 @@ impl Reader {
         };
         match (event, end) {
             (Some(Ok(event)), _) => {
-                self.bytes = self.bytes.saturating_add(event.data.len());
+                let bytes = event.event.len() + event.data.len() + EVENT_BYTES;
+                self.bytes = self.bytes.saturating_add(bytes);
                 if self.bytes > self.limits.response_bytes_max {
                     return Err(ModelError::TooLarge("response_bytes_max"));
                 }
                 let mut decoded = Vec::new();
                 let outcome = self.decoder.decode(&event, &mut decoded);
+                let calls_max = self.limits.response_calls_max;
+                let exceeds = |event: &ModelEvent| matches!(event, ModelEvent::ToolCallDelta { index, .. } if *index >= calls_max);
+                if decoded.iter().any(exceeds) {
+                    return Err(ModelError::TooLarge("response_calls_max"));
+                }
                 self.decoded.extend(decoded);
                 outcome.map_err(|error| self.cleaned(error))?;
                 if self.decoder.is_over() {
@@ -231,6 +237,9 @@ impl Reader {
         }
     }
 }
+
+/// Bytes of an event apart from its type and data, so that empty events are counted as well.
+const EVENT_BYTES: usize = 8;
 
 /// Greatest part of the body of a refusal that is read, in bytes.
 const ERROR_BYTES_MAX: usize = 16 * 1024;

@@ -427,10 +427,51 @@ fn a_silent_or_endless_service_is_bounded() {
     );
     let events: Vec<_> = runtime.block_on(reader.events().collect());
     assert_eq!(events.last(), Some(&Err(ModelError::TooLarge("response_bytes_max"))));
+    // Events without data are counted too.
+    let endless = stream::repeat(Bytes::from("event: x\ndata: \n\n".repeat(100))).map(Ok);
+    for protocol in [&OpenAiChat as &dyn Protocol, &Anthropic] {
+        let events = events_of(endless.clone(), SseLimits::DEFAULT);
+        let reader = Reader::new(events, protocol.decoder(), Redactor::default(), limits);
+        let events: Vec<_> = runtime.block_on(reader.events().take(1_000).collect());
+        assert!(matches!(events[..], [Err(_)]), "{events:?}");
+    }
     // A connection that stays open after the finish reason does not delay the end.
     let first = stream::iter([Ok(Bytes::from(format!("data: {}\n\n", finish("stop"))))]);
     let open = events_of(first.chain(stream::pending()), SseLimits::DEFAULT);
     let reader = Reader::new(open, OpenAiChat.decoder(), Redactor::default(), ModelLimits::DEFAULT);
     let events: Vec<_> = runtime.block_on(reader.events().collect());
     assert_eq!(events, [Ok(ModelEvent::End(EndReason::Stop))]);
+}
+
+/// A response of very many calls would take long to tell them apart, and a request of its own for their results.
+#[test]
+fn a_response_of_too_many_calls_is_refused() {
+    let piece = |at: usize| json!({"index": at, "id": format!("c{at}"), "function": {"name": "calculate", "arguments": "{}"}});
+    let text = |calls: usize| {
+        let calls: Vec<_> = (0..calls).map(piece).collect();
+        format!("data: {}\n\ndata: {}\n\n", delta(json!({"tool_calls": calls})), finish("tool_calls"))
+    };
+    assert_eq!(sum(&decode(&OpenAiChat, &text(128))).response.calls.len(), 128);
+    let events = decode(&OpenAiChat, &text(129));
+    assert_eq!(events, [Err(ModelError::TooLarge("response_calls_max"))]);
+    let blocks = (0..10_001).map(|at| {
+        let start = json!({"type": "content_block_start", "index": at, "content_block": {"type": "x"}});
+        format!("data: {start}\n\n")
+    });
+    let events = decode(&Anthropic, &blocks.collect::<String>());
+    assert_eq!(events, [Err(ModelError::TooLarge("10,000 content blocks"))]);
+}
+
+/// A count that no model can have used up would use up the budgets of its user, and overflow the metrics.
+#[test]
+fn impossible_counts_of_tokens_are_missing() {
+    for (input, output, expected) in [
+        (json!(u64::MAX), json!(7), Some(Usage { input_tokens: 0, output_tokens: 7 })),
+        (json!(1e300), json!(-1), None),
+        (json!("5"), json!(1_000_000_001_u64), None),
+    ] {
+        let usage = json!({"choices": [], "usage": {"prompt_tokens": input, "completion_tokens": output}});
+        let text = format!("data: {}\n\ndata: {usage}\n\ndata: [DONE]\n\n", finish("stop"));
+        assert_eq!(sum(&decode(&OpenAiChat, &text)).usage, expected, "{usage}");
+    }
 }

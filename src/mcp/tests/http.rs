@@ -212,3 +212,29 @@ fn run_9_a_connection_carries_one_request() {
         server.stop().await;
     });
 }
+
+/// The library sends cancellations one after another, and waits for the answer to each.
+#[test]
+fn iso_6_calls_that_ended_at_a_server_that_never_answers_give_their_places_back() {
+    run(async {
+        let (begun, mut called) = tokio::sync::mpsc::unbounded_channel();
+        let url = serve(move |request, stream| match request.body["method"].as_str() {
+            Some(method @ ("tools/call" | "notifications/cancelled")) => {
+                if method == "tools/call" {
+                    let _ = begun.send(());
+                }
+                drop(stream.read_to_end(&mut Vec::new()));
+            }
+            _ => usual(stream, &request),
+        });
+        let server = start(url, json!({}));
+        assert_eq!(server.tried().await, ServerState::Ready);
+        let (caller, _seen) = Run::of(1);
+        for number in 0..65 {
+            tokio::select! {
+                result = caller.call(&server, "good") => panic!("call {number}: {result:?}"),
+                _ = called.recv() => {}
+            }
+        }
+    });
+}

@@ -1,6 +1,8 @@
 //! Starts, calls, lists, failures and stops.
 
-use quintet_agent::tool::ToolSource;
+use std::time::Duration;
+
+use quintet_agent::{Json, tool::ToolSource};
 use serde_json::json;
 use tokio::join;
 
@@ -257,6 +259,27 @@ fn iso_6_more_calls_than_the_limits_are_refused() {
     });
 }
 
+/// A call that timed out does not keep its place until the server has taken its cancellation.
+#[test]
+fn iso_6_calls_that_timed_out_at_a_server_that_reads_nothing_give_their_places_back() {
+    run(async {
+        let (server, mut peers) = start(json!({"call_timeout_ms": 1}));
+        let peer = peers.ready(tools(&["a"])).await;
+        server.tried().await;
+        let (caller, _seen) = Run::of(1);
+        let tool = server.tool("a");
+        // More than the connection holds, so that the server has to read before it gets anything else.
+        let long = json!({"a": "x".repeat(2 * super::DUPLEX_BYTES)}).to_string();
+        let long = Json::parse(&long).unwrap();
+        for parameters in std::iter::once(long).chain(std::iter::repeat_n(Json::empty_object(), 64)) {
+            let call = tool.call(&parameters, &caller);
+            let result = tokio::time::timeout(Duration::from_millis(5), call).await;
+            assert!(result.is_err(), "the call is not on its way: {result:?}");
+        }
+        drop(peer);
+    });
+}
+
 #[test]
 fn a_stop_closes_open_calls() {
     run(async {
@@ -265,7 +288,7 @@ fn a_stop_closes_open_calls() {
         server.tried().await;
         let tool = server.tool("a");
         let (caller, _seen) = Run::of(1);
-        let parameters = quintet_agent::Json::empty_object();
+        let parameters = Json::empty_object();
         let (result, ()) = join!(tool.call(&parameters, &caller), async {
             peer.call().await;
             server.stop().await;

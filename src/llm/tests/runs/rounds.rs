@@ -100,6 +100,30 @@ async fn wrong_calls_are_answered_and_the_run_goes_on() {
     assert_eq!(arguments[..2], ["{}", "{}"], "arguments that are no object are not given back");
 }
 
+/// A service may refuse a conversation with them, or the next request would be too long.
+#[tokio::test]
+async fn names_and_arguments_that_no_call_can_have_are_answered_and_not_given_back() {
+    let long = format!("{{\"expression\":\"{}\"}}", "1+".repeat(100_000));
+    let name = "x".repeat(100_000);
+    let first = chat_calls(&[("calculate", &*long), (&*name, "{}"), ("../etc passwd\n", "{}"), ("", "{}")]);
+    let mut upstream =
+        Upstream::start(vec![Reply::stream(&first), Reply::stream(&chat_answer("I see."))]).await;
+    let (events, end) = play(&agents(config(ApiKind::OpenaiChat, &upstream)), "sums").await;
+    assert_eq!(end.answer.as_deref(), Some("I see."), "{end:?}");
+    assert_eq!(calls(&events).len(), 0);
+    assert!(text(&events, ThoughtKind::Progress).len() < 1_000);
+    upstream.request().await;
+    let (_, body) = upstream.request().await;
+    let messages = body["messages"].as_array().unwrap();
+    let given: Vec<_> =
+        messages[1]["tool_calls"].as_array().unwrap().iter().map(|call| &call["function"]).collect();
+    assert_eq!(given[0]["arguments"], "{}");
+    let names: Vec<_> = given[1..].iter().map(|call| call["name"].as_str().unwrap()).collect();
+    assert_eq!(names, [&"x".repeat(64), "___etc_passwd_", "_"]);
+    assert!(messages[2]["content"].as_str().unwrap().starts_with("The arguments are longer than"));
+    assert!(messages[3..].iter().all(|message| message["content"] == "There is no tool of this name."));
+}
+
 #[derive(Deserialize, JsonSchema)]
 struct Nothing {}
 
