@@ -428,9 +428,9 @@ fn a_silent_or_endless_service_is_bounded() {
     let events: Vec<_> = runtime.block_on(reader.events().collect());
     assert_eq!(events.last(), Some(&Err(ModelError::TooLarge("response_bytes_max"))));
     // Events without data are counted too.
-    let endless = stream::repeat(Bytes::from("event: x\ndata: \n\n".repeat(100))).map(Ok);
+    let empty = Bytes::from("event: x\ndata: \n\n".repeat(100));
     for protocol in [&OpenAiChat as &dyn Protocol, &Anthropic] {
-        let events = events_of(endless.clone(), SseLimits::DEFAULT);
+        let events = events_of(stream::repeat(empty.clone()).map(Ok), SseLimits::DEFAULT);
         let reader = Reader::new(events, protocol.decoder(), Redactor::default(), limits);
         let events: Vec<_> = runtime.block_on(reader.events().take(1_000).collect());
         assert!(matches!(events[..], [Err(_)]), "{events:?}");

@@ -59,7 +59,9 @@ async fn iso_6_runs_side_by_side_reserve_their_longest_response() {
     let mut live = Vec::new();
     // Each request has 8 tokens.
     for longest in [100, 150 - 108 - 8] {
-        live.push(launch(&agents, "hello"));
+        let mut run = launch(&agents, "hello");
+        run.until(|event| matches!(event, quintet_kernel::entry::Event::Thinking(_))).await;
+        live.push(run);
         assert_eq!(upstream.request().await.1["max_tokens"], longest);
     }
     let (_, end) = play(&agents, "hello").await;
