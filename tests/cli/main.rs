@@ -11,6 +11,8 @@ mod killed;
 mod logging;
 mod metrics;
 mod models;
+mod packaging;
+mod notify;
 mod panics;
 mod private;
 mod production;
