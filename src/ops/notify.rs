@@ -26,7 +26,10 @@ pub fn stopping() {
 /// Starts to report to the watchdog of the manager, if it has one, until the runtime ends.
 pub fn watch() {
     let Some(timeout) = sd_notify::watchdog_enabled() else { return };
-    tracing::info!(timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), "watchdog of the service manager");
+    tracing::info!(
+        timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        "watchdog of the service manager"
+    );
     Tasks::default().spawn(async move {
         let mut reports = tokio::time::interval((timeout / REPORTS_IN_TIMEOUT).max(INTERVAL_MIN));
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -148,9 +148,11 @@ async fn queries_name_metrics_labels_and_values_that_the_service_exposes() {
     // Each metric of the service is on the dashboard.
     let shown = files::dashboard();
     let shown: BTreeSet<String> = shown.iter().flat_map(|query| promql::names(&query.text).metrics).collect();
-    let is_shown = |name: &str| ["_bucket", "_count", "_sum"].iter().any(|end| {
-        name.strip_suffix(end).is_some_and(|name| shown.iter().any(|shown| shown.starts_with(name)))
-    });
+    let is_shown = |name: &str| {
+        ["_bucket", "_count", "_sum"].iter().any(|end| {
+            name.strip_suffix(end).is_some_and(|name| shown.iter().any(|shown| shown.starts_with(name)))
+        })
+    };
     let missing: Vec<&String> = exposed
         .labels
         .keys()
@@ -164,7 +166,7 @@ async fn queries_name_metrics_labels_and_values_that_the_service_exposes() {
     };
     for text in [
         "quintet_run_total > 0",
-        "quintet_connections{code=\"1\"} > 0",
+        "quintet_connections{code=\"1000\"} > 0",
         "sum by (user) (quintet_connections)",
         "quintet_append_failures_total{reason=\"disk\"} > 0",
         "quintet_run_seconds > 1",
@@ -183,19 +185,23 @@ fn each_limit_has_its_alert(exposed: &Exposed) {
     let limits = &exposed.values["limit"];
     assert!(limits.len() > 20, "{limits:?}");
     let folder = tempfile::tempdir().unwrap();
-    let mut text = format!(
-        "rule_files: ['{}']\nevaluation_interval: 1m\ntests:\n",
-        files::path("prometheus/quintet.rules.yml").display()
-    );
-    for limit in limits {
-        for scope in ["service", "user", "peer"] {
-            text.push_str(&format!(
-                "  - interval: 1m\n    input_series:\n      - series: 'quintet_limit_reached{{limit=\"{limit}\",scope=\"{scope}\"}}'\n        values: '1x60'\n    \
-                 promql_expr_test:\n      - eval_time: 50m\n        expr: 'count(ALERTS{{alertstate=\"firing\"}})'\n        \
-                 exp_samples: [{{labels: '{{}}', value: 1}}]\n"
-            ));
-        }
-    }
+    let each = || limits.iter().flat_map(|limit| ["service", "user", "peer"].map(|scope| (limit, scope)));
+    let labels = |limit: &str, scope: &str| format!("{{limit=\"{limit}\",scope=\"{scope}\"}}");
+    let series = each().map(|(limit, scope)| {
+        json!({"series": format!("quintet_limit_reached{}", labels(limit, scope)), "values": "1x60"})
+    });
+    let samples = each().map(|(limit, scope)| json!({"labels": labels(limit, scope), "value": 1}));
+    let test = json!({
+        "interval": "1m",
+        "input_series": series.collect::<Vec<_>>(),
+        "promql_expr_test": [{
+            "expr": "count by (limit, scope) (ALERTS{alertstate=\"firing\"})",
+            "eval_time": "50m",
+            "exp_samples": samples.collect::<Vec<_>>(),
+        }],
+    });
+    let rules = files::path("prometheus/quintet.rules.yml");
+    let text = json!({"rule_files": [rules], "evaluation_interval": "1m", "tests": [test]}).to_string();
     let tests = folder.path().join("limits.test.yml");
     std::fs::write(&tests, text).unwrap();
     succeeds(&promtool, &["test".as_ref(), "rules".as_ref(), tests.as_os_str()]).unwrap();
@@ -208,7 +214,8 @@ fn promtool_accepts_the_rules_their_tests_and_the_queries_of_the_dashboard() {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packaging/alerts.test.yml");
     let check = |what: &[&std::ffi::OsStr]| succeeds(&promtool, what);
     check(&["check".as_ref(), "rules".as_ref(), rules.as_os_str()]).unwrap();
-    check(&["check".as_ref(), "config".as_ref(), files::path("prometheus/prometheus.yml").as_os_str()]).unwrap();
+    check(&["check".as_ref(), "config".as_ref(), files::path("prometheus/prometheus.yml").as_os_str()])
+        .unwrap();
     check(&["test".as_ref(), "rules".as_ref(), tests.as_os_str()]).unwrap();
     let tested = std::fs::read_to_string(&tests).unwrap();
     for alert in files::alerts() {
@@ -221,8 +228,10 @@ fn promtool_accepts_the_rules_their_tests_and_the_queries_of_the_dashboard() {
     let file = folder.path().join("dashboard.yml");
     let as_rules = |queries: &[String]| {
         let rules = queries.iter().enumerate();
-        let rules: Vec<_> = rules.map(|(n, query)| json!({"record": format!("query:{n}"), "expr": query})).collect();
-        std::fs::write(&file, json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()).unwrap();
+        let rules: Vec<_> =
+            rules.map(|(n, query)| json!({"record": format!("query:{n}"), "expr": query})).collect();
+        std::fs::write(&file, json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string())
+            .unwrap();
         check(&["check".as_ref(), "rules".as_ref(), file.as_os_str()])
     };
     let queries: Vec<String> = files::dashboard().into_iter().map(|query| query.text).collect();

@@ -5,13 +5,10 @@ use std::{
     time::Duration,
 };
 
+use quintet_testkit::ports::spare_port;
 use serde_json::Value;
 
-use super::{
-    files,
-    monitoring::busy_service,
-    tool,
-};
+use super::{files, monitoring::busy_service, tool};
 use crate::{command::PATIENCE, killed::Place};
 
 /// A running Prometheus. Killed when it is dropped.
@@ -36,8 +33,7 @@ impl Prometheus {
         assert_ne!(config, with_target);
         std::fs::write(place.path("prometheus.yml"), with_target).unwrap();
         std::fs::write(place.path("quintet.rules.yml"), files::read("prometheus/quintet.rules.yml")).unwrap();
-        // It takes no port 0. The port is free now; another process could take it only in the meantime.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = spare_port();
         let argument = |name: &str, value: &str| format!("--{name}={value}");
         let child = Command::new(program)
             .arg(argument("config.file", place.path("prometheus.yml").to_str().unwrap()))
@@ -95,14 +91,20 @@ async fn a_real_prometheus_scrapes_the_service_and_its_alerts_fire() {
     let Some(program) = tool("PROMETHEUS") else { return };
     let place = Place::new();
     let (service, _peers) = busy_service(&place).await;
-    let prometheus = Prometheus::start(&program, &place, service.ready["admin_listen"].as_str().unwrap()).await;
+    let prometheus =
+        Prometheus::start(&program, &place, service.ready["admin_listen"].as_str().unwrap()).await;
     prometheus.until("up{job=\"quintet\"} == 1").await;
     // Two samples are needed for a rate.
     prometheus.until("rate(quintet_entries_appended_total[1m])").await;
     for query in files::dashboard() {
         let result = prometheus.query(&query.text).await.unwrap();
         let is_empty = result.as_array().unwrap().is_empty();
-        assert!(!is_empty || WITHOUT_DATA.contains(&&*query.place), "{} has no data: {}", query.place, query.text);
+        assert!(
+            !is_empty || WITHOUT_DATA.contains(&&*query.place),
+            "{} has no data: {}",
+            query.place,
+            query.text
+        );
     }
     prometheus.until("ALERTS{alertname=\"QuintetUserLimitReached\",limit=\"user_tickets_max\"}").await;
     let firing = prometheus.query("ALERTS{alertstate=\"firing\"}").await.unwrap();

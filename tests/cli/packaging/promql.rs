@@ -26,21 +26,30 @@ pub fn names(query: &str) -> Names {
         let token = &*tokens[at];
         let next = tokens.get(at + 1).map(String::as_str);
         if GROUPING.contains(&token) && next == Some("(") {
-            let labels: BTreeSet<String> = list(&tokens, at + 2, ")").into_iter().collect();
+            let labels = list(&tokens, at + 2, ")");
             if token == "by" {
                 names.left.get_or_insert_default().extend(labels.clone());
             }
-            at += 2 + 2 * labels.len();
+            // To the closing parenthesis.
+            at += 1 + 2 * labels.len();
             names.grouped.extend(labels);
         } else if token == "[" {
             at += tokens[at..].iter().position(|token| token == "]").expect("a range is closed");
-        } else if is_name(token) && next != Some("(") && !OPERATORS.contains(&token) && !is_number(token) {
+        } else if is_name(token)
+            && !matches!(next, Some("(" | "by" | "without"))
+            && !OPERATORS.contains(&token)
+            && !is_number(token)
+        {
             names.metrics.insert(token.to_owned());
             if next == Some("{") {
                 let end = at + tokens[at..].iter().position(|token| token == "}").expect("braces are closed");
                 for matcher in tokens[at + 2..end].split(|token| token == ",") {
                     let [label, .., value] = matcher else { panic!("{query}") };
-                    names.matchers.push((token.to_owned(), label.clone(), value.trim_matches('"').to_owned()));
+                    names.matchers.push((
+                        token.to_owned(),
+                        label.clone(),
+                        value.trim_matches('"').to_owned(),
+                    ));
                 }
                 at = end;
             }
@@ -69,9 +78,9 @@ fn tokens(query: &str) -> Vec<String> {
     while let Some(first) = left.chars().next() {
         let length = match first {
             '"' => 2 + left[1..].find('"').expect("a string is closed"),
-            c if c.is_ascii_alphanumeric() || c == '_' => {
-                left.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.'))).unwrap_or(left.len())
-            }
+            c if c.is_ascii_alphanumeric() || c == '_' => left
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '.')))
+                .unwrap_or(left.len()),
             c => c.len_utf8(),
         };
         tokens.push(left[..length].to_owned());

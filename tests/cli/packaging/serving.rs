@@ -1,16 +1,17 @@
 //! The example configurations, nginx in front of the service, and the health check of the image.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+use quintet_testkit::ports::spare_port;
 use serde_json::{Value, json};
 
 use super::{files, succeeds, tool};
-use crate::command::{PATIENCE, Service, run};
+use crate::command::{PATIENCE, Service, run, soon};
 
 #[test]
 fn example_configurations_are_accepted() {
@@ -38,11 +39,6 @@ impl Drop for Running {
     }
 }
 
-/// Returns an address that is free now; another process could take it only in the meantime.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_with_tls_passes_requests_sockets_and_streams_on() {
     let Some(nginx) = tool("NGINX") else { return };
@@ -50,12 +46,13 @@ async fn nginx_with_tls_passes_requests_sockets_and_streams_on() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let hosts = ["--set", "hosts=chat.example.com", "--set", "trusted_proxies=127.0.0.1"];
     let service = Service::dev(&folder.path().join("data"), &hosts);
-    let (plain, tls) = (free(), free());
+    let [plain, tls] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], spare_port())));
     let subject = ["-subj", "/CN=chat.example.com", "-addext", "subjectAltName=DNS:chat.example.com"];
+    let leaf = ["-addext", "basicConstraints=critical,CA:FALSE"];
     let (key, certificate) = (path("privkey.pem"), path("fullchain.pem"));
     let made = ["-keyout", &*key, "-out", &*certificate, "-days", "2"];
     let kind = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-    succeeds("openssl", &[&kind[..], &made[..], &subject[..]].concat()).unwrap();
+    succeeds("openssl", &[&kind[..], &made[..], &subject[..], &leaf[..]].concat()).unwrap();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary: String =
         temporary.iter().map(|name| format!("{name}_temp_path {};\n", path(name))).collect();
@@ -85,17 +82,21 @@ async fn nginx_with_tls_passes_requests_sockets_and_streams_on() {
     let url = |path: &str| format!("https://chat.example.com:{}{path}", tls.port());
     // nginx takes a moment until it listens.
     let mut looks = tokio::time::interval(Duration::from_millis(50));
-    let answer = loop {
-        looks.tick().await;
-        match client.get(url("/openapi.json")).send().await {
-            Ok(answer) => break answer,
-            Err(error) => assert!(error.is_connect(), "{error:?}"),
+    let listens = async {
+        loop {
+            looks.tick().await;
+            match client.get(url("/openapi.json")).send().await {
+                Ok(answer) => return answer,
+                Err(error) => println!("{error:?}"),
+            }
         }
     };
+    let answer = soon(listens).await;
     assert_eq!(answer.status(), 200);
     assert!(answer.headers().contains_key("strict-transport-security"));
     assert_eq!(client.get(url("/metrics")).send().await.unwrap().status(), 404);
-    let redirected = client.get(format!("http://{plain}/")).header("host", "chat.example.com").send().await.unwrap();
+    let redirected =
+        client.get(format!("http://{plain}/")).header("host", "chat.example.com").send().await.unwrap();
     let location = redirected.headers()["location"].to_str().unwrap();
     assert_eq!((redirected.status().as_u16(), location), (301, "https://chat.example.com/"));
 

@@ -32,6 +32,9 @@ fn systemd_accepts_the_units_and_finds_little_exposure() {
     }
     let bare = "[Service]\nExecStart=/bin/true\nProtectSystems=strict\n";
     std::fs::write(folder.path().join("bare.service"), bare).unwrap();
-    assert!(verify(&unit("bare.service")).unwrap_or_else(|text| text).contains("ProtectSystems"), "an unknown setting is found");
+    assert!(
+        verify(&unit("bare.service")).unwrap_or_else(|text| text).contains("ProtectSystems"),
+        "an unknown setting is found"
+    );
     assert!(exposure("bare.service") > 5.0);
 }
