@@ -106,7 +106,7 @@ test('a frame over the limit, and ids that cannot be, are refused before they ar
   client.close();
 });
 
-test('a command connects a client that nobody has connected', async () => {
+test('a command connects an idle client', async () => {
   const { client } = pair();
   const { duplicate } = await client.send({ thread_id: 't', text: 'x' });
   assert.deepEqual([duplicate, client.state.phase], [false, 'live']);
