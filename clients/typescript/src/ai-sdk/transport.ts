@@ -12,7 +12,7 @@ import { messagesOf, type QuintetMessage } from './messages.js';
 export interface QuintetChatTransportOptions {
   /** The client. The transport neither opens nor closes it, except that a first request connects it. */
   client: Quintet;
-  /** The agent of messages. Default: the service's. `body.agent_name` of a request takes precedence. */
+  /** The agent of messages. Default: the service's; of a message that is edited or answered anew, its agent. `body.agent_name` of a request takes precedence. */
   agent_name?: string;
   /** The policy for a busy thread. Default: `enqueue`. `body.on_busy` of a request takes precedence. */
   on_busy?: OnBusy;
@@ -201,7 +201,7 @@ export class QuintetChatTransport<M = QuintetMessage> {
     const thread = this.#thread(chatId);
     const old = thread?.runs.find((run) => run.message?.message_id === message.id);
     const again = old && (trigger === 'regenerate-message' || old.message?.text !== text);
-    if (thread && again) return client.edit(parentOf(thread, old), outgoing);
+    if (thread && again) return client.edit(parentOf(thread, old), { agent_name: old.agent_name, ...outgoing });
     return client.send({ ...outgoing, message_id: message.id });
   }
 
