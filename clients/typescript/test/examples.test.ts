@@ -190,7 +190,7 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
     const file = `${ROOT}/.test/readme.mjs`;
     const socket = `import { WebSocket } from 'ws';\nglobalThis.WebSocket ??= WebSocket;\n`;
     writeFileSync(file, socket + program!.replace('http://127.0.0.1:8080', service.url));
-    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 30_000 });
     let shown = '';
     for await (const chunk of child.stdout.setEncoding('utf8')) {
       shown += chunk;
