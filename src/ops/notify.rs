@@ -9,18 +9,18 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::time::MissedTickBehavior;
+use tokio::{task::JoinHandle, time::MissedTickBehavior};
 
 use crate::runtime::tasks::Tasks;
 
 /// Reports that clients are served.
 pub fn ready() {
-    send(&NotifyState::Ready);
+    drop(report(NotifyState::Ready));
 }
 
 /// Reports that a drain has begun.
 pub fn stopping() {
-    send(&NotifyState::Stopping);
+    drop(report(NotifyState::Stopping));
 }
 
 /// Starts to report to the watchdog of the manager, if it has one, until the runtime ends.
@@ -35,19 +35,20 @@ pub fn watch() {
         reports.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             reports.tick().await;
-            // The socket may block, if the manager does not read it.
-            let reported = tokio::task::spawn_blocking(|| send(&NotifyState::Watchdog));
-            if reported.await.is_err() {
+            if report(NotifyState::Watchdog).await.is_err() {
                 return;
             }
         }
     });
 }
 
-fn send(state: &NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
-        tracing::warn!(%error, "a report to the service manager was not sent");
-    }
+/// Sends a report on a thread of its own: a manager that does not read its socket holds nothing else up.
+fn report(state: NotifyState<'static>) -> JoinHandle<()> {
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = sd_notify::notify(&[state]) {
+            tracing::warn!(%error, "a report to the service manager was not sent");
+        }
+    })
 }
 
 /// Reports within the watchdog's timeout.
