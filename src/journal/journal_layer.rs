@@ -38,6 +38,16 @@ pub trait JournalLayer: Send + Sync + 'static {
         self.inner().expired(executors).await
     }
 
+    /// See [`Journal::holds_lease`].
+    fn holds_lease(&self) -> bool {
+        self.inner().holds_lease()
+    }
+
+    /// See [`Journal::lease_lost`].
+    async fn lease_lost(&self) {
+        self.inner().lease_lost().await;
+    }
+
     /// See [`Journal::log`].
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         self.inner().log(user_id)
@@ -88,6 +98,14 @@ impl<J: JournalLayer> Journal for J {
         executors: &BTreeSet<Incarnation>,
     ) -> Result<BTreeSet<Incarnation>, JournalError> {
         JournalLayer::expired(self, executors).await
+    }
+
+    fn holds_lease(&self) -> bool {
+        JournalLayer::holds_lease(self)
+    }
+
+    async fn lease_lost(&self) {
+        JournalLayer::lease_lost(self).await;
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {

@@ -153,6 +153,20 @@ pub trait Journal: Send + Sync + 'static {
     async fn expired(&self, executors: &BTreeSet<Incarnation>)
     -> Result<BTreeSet<Incarnation>, JournalError>;
 
+    /// Returns true if no other node can have seen the lease of this one as expired by now. To be checked right before an
+    /// act in the name of this node that is no append, such as the invocation of a tool: an append is checked by the
+    /// journal (NODE-2, NODE-3). A journal of one process has a lease without an end.
+    fn holds_lease(&self) -> bool {
+        true
+    }
+
+    /// Resolves once [`Self::holds_lease`] is false for good: this process is no node any more, and has to stop what it does
+    /// as one before other nodes take its runs over (NODE-2). A further opening of the journal is another node. Cancel
+    /// safe.
+    async fn lease_lost(&self) {
+        std::future::pending().await
+    }
+
     /// Returns the log of one user. Only the user factory calls this (ISO-4).
     fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
 

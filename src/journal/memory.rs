@@ -58,7 +58,7 @@ struct MemoryInner {
     /// Records if appends are paused, and how many are waiting.
     pause: watch::Sender<Pause>,
     /// The nodes whose leases have not expired.
-    nodes: Mutex<BTreeSet<Incarnation>>,
+    nodes: watch::Sender<BTreeSet<Incarnation>>,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ impl MemoryJournal {
             users: Mutex::default(),
             faults: Mutex::default(),
             pause: watch::channel(Pause::default()).0,
-            nodes: Mutex::default(),
+            nodes: watch::channel(BTreeSet::new()).0,
         };
         Self { shared: Arc::new(shared), node: None }
     }
@@ -98,13 +98,13 @@ impl MemoryJournal {
     /// [`Self::expire`].
     pub fn node(&self) -> Self {
         let incarnation = Incarnation(ids::fresh());
-        lock(&self.shared.nodes).insert(incarnation);
+        self.shared.nodes.send_modify(|nodes| drop(nodes.insert(incarnation)));
         Self { shared: self.shared.clone(), node: Some(incarnation) }
     }
 
     /// Ends the lease of a node, for good.
     pub fn expire(&self, incarnation: Incarnation) {
-        lock(&self.shared.nodes).remove(&incarnation);
+        self.shared.nodes.send_modify(|nodes| drop(nodes.remove(&incarnation)));
     }
 
     /// Makes the next append that would succeed fail with `fault`. Repeated calls are queued.
@@ -176,8 +176,19 @@ impl Journal for MemoryJournal {
         executors: &BTreeSet<Incarnation>,
     ) -> Result<BTreeSet<Incarnation>, JournalError> {
         self.shared.up()?;
-        let nodes = lock(&self.shared.nodes);
+        let nodes = self.shared.nodes.borrow();
         Ok(executors.iter().copied().filter(|executor| !nodes.contains(executor)).collect())
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.node.is_none_or(|node| self.shared.nodes.borrow().contains(&node))
+    }
+
+    async fn lease_lost(&self) {
+        let Some(node) = self.node else { return std::future::pending().await };
+        let mut nodes = self.shared.nodes.subscribe();
+        // The sender lives as long as `self`.
+        let _ = nodes.wait_for(|nodes| !nodes.contains(&node)).await;
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
