@@ -192,7 +192,7 @@ impl Journal for MemoryJournal {
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
-        Arc::new(MemoryLog { shared: self.shared.clone(), user_id: user_id.clone() })
+        Arc::new(MemoryLog { journal: self.clone(), shared: self.shared.clone(), user_id: user_id.clone() })
     }
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
@@ -203,6 +203,20 @@ impl Journal for MemoryJournal {
             runs || log.erasures.iter().any(|erasure| !erasure.closed)
         };
         Ok(users.iter().filter(|(_, log)| open(log)).map(|(user_id, _)| user_id.clone()).collect())
+    }
+
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        self.shared.up()?;
+        if self.node.is_none() {
+            return Ok(Vec::new());
+        }
+        let (users, nodes) = (lock(&self.shared.users), self.shared.nodes.borrow());
+        let gone = |log: &UserLog| {
+            let mut open = log.runs.values().filter(|run| run.completed.is_none());
+            open.any(|run| run.executor.is_some_and(|executor| !nodes.contains(&executor)))
+        };
+        let found = users.iter().filter(|(_, log)| gone(log));
+        Ok(found.map(|(user_id, _)| user_id.clone()).take(limit).collect())
     }
 
     async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
@@ -224,6 +238,7 @@ impl Journal for MemoryJournal {
 
 #[derive(Debug)]
 struct MemoryLog {
+    journal: MemoryJournal,
     shared: Arc<MemoryInner>,
     user_id: UserId,
 }
@@ -288,6 +303,10 @@ impl Log for MemoryLog {
             }
             Ok(())
         })?
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.journal.holds_lease()
     }
 
     async fn extent(&self) -> Result<Extent, JournalError> {

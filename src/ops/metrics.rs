@@ -229,6 +229,14 @@ pub const METRICS: &[Metric] = &[
         "quintet_postgres_leases_lost_total",
         "Leases of this node in PostgreSQL that have ended: it does nothing more as a node (NODE-2).",
     ),
+    counter(
+        "quintet_postgres_wakes_lost_total",
+        "Wake-ups that could not be sent to the other nodes, which find the logs by polling (NODE-4).",
+    ),
+    counter(
+        "quintet_calls_without_lease_total",
+        "Tools that were not invoked because this node had lost its lease (NODE-3).",
+    ),
     gauge("quintet_disk_free_bytes", "Bytes that the file system of the journal has left for the service."),
     gauge("quintet_build_info", "1, with the `version` of the service."),
     counters(

@@ -10,14 +10,14 @@ use std::{
 use async_trait::async_trait;
 use quintet_journal::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, Position,
-    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
+    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed, Watch,
 };
 use quintet_kernel::{
     ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
 use quintet_runtime::{ids, tasks::Tasks};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::Client;
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
     reader::{self, Reply},
     threads,
     trim::{self, TrimOrder},
+    wakes::Wakes,
     writer::{AppendJob, Command, Writer, WriterContext},
 };
 
@@ -57,7 +58,9 @@ struct Inner {
     run_records_max: u64,
     connector: Arc<Connector>,
     node: Arc<Node>,
-    pool: Pool,
+    /// `None` if this process is alone.
+    wakes: Option<Arc<Wakes>>,
+    pool: Arc<Pool>,
     writers: Vec<mpsc::Sender<Command>>,
 }
 
@@ -79,10 +82,20 @@ impl PostgresJournal {
         let node = Node::join(&mut session.client, ids::fresh(), options.exclusive, &limits).await?;
         drop(session);
         node.keep(connector.clone(), identity.clone(), &tasks);
+        let timeout = Duration::from_millis(limits.postgres_read_timeout_ms);
+        let pool =
+            Pool::new(connector.clone(), identity.clone(), limits.postgres_reader_connections_max, timeout);
+        let pool = Arc::new(pool);
+        let wakes = (!options.exclusive).then(|| {
+            let wakes = Arc::new(Wakes::new(identity.origin, node.incarnation, limits));
+            wakes.start(&connector, &identity, &pool, &tasks);
+            wakes
+        });
         let context = WriterContext {
             connector: connector.clone(),
             identity: identity.clone(),
             node: node.clone(),
+            wakes: wakes.clone(),
             limits,
         };
         let writers = (0..limits.postgres_writer_connections.max(1)).map(|_| {
@@ -91,10 +104,9 @@ impl PostgresJournal {
             commands
         });
         let writers = writers.collect();
-        let timeout = Duration::from_millis(limits.postgres_read_timeout_ms);
-        let pool =
-            Pool::new(connector.clone(), identity.clone(), limits.postgres_reader_connections_max, timeout);
-        Ok(Self { shared: Arc::new(Inner { identity, run_records_max, connector, node, pool, writers }) })
+        Ok(Self {
+            shared: Arc::new(Inner { identity, run_records_max, connector, node, wakes, pool, writers }),
+        })
     }
 
     /// Closes the journal, even if clones still exist: pending appends are written, the lease is given up, and
@@ -113,6 +125,7 @@ impl PostgresJournal {
         for done in closing {
             done.await.map_err(|_| closed())?;
         }
+        self.shared.wakes.iter().for_each(|wakes| wakes.stop());
         self.shared.node.stop();
         self.shared.pool.close();
         match self.shared.connector.connect().await {
@@ -127,6 +140,7 @@ impl PostgresJournal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.wakes.iter().for_each(|wakes| wakes.stop());
         self.node.stop();
     }
 }
@@ -187,6 +201,11 @@ impl Journal for PostgresJournal {
         self.shared.node.lost().await;
     }
 
+    fn watch(&self, user_id: &UserId, wake: Arc<Notify>) -> Watch {
+        let wakes = self.shared.wakes.as_ref();
+        wakes.map_or_else(Watch::default, |wakes| wakes.watches.watch(wakes.key(user_id), user_id, wake))
+    }
+
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         Arc::new(PostgresLog { shared: self.shared.clone(), user_id: user_id.clone() })
     }
@@ -194,6 +213,13 @@ impl Journal for PostgresJournal {
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         let lease = self.shared.pool.lease().await?;
         lease.run(async |client: &mut Client| reader::unfinished(client).await).await
+    }
+
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        let Some(wakes) = &self.shared.wakes else { return Ok(Vec::new()) };
+        let lease = self.shared.pool.lease().await?;
+        let waited_ms = wakes.limits.postgres_lease_ms;
+        lease.run(async |client: &mut Client| reader::abandoned(client, limit, waited_ms).await).await
     }
 
     /// Writes and reads, since a ready journal has to do both (DEL-7).
@@ -259,6 +285,10 @@ impl Log for PostgresLog {
         writer.send(Command::Append(append)).await.map_err(|_| closed())?;
         // A writer that ended without a reply may have committed (DEL-7).
         done.await.map_err(|_| closed())?
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.shared.node.holds()
     }
 
     async fn extent(&self) -> Result<Extent, JournalError> {

@@ -25,7 +25,7 @@
 //!
 //! - `engine`: the journal and its logs; `options`: settings; `open`: migrations, identity, claim
 //! - `connect`: connections and their warnings; `pool`: reader connections; `node`: the lease
-//! - `writer`: grouped appends, and their outcome after a failure
+//! - `wakes`: hints between nodes; `writer`: grouped appends, and their outcome after a failure
 //! - `reader`, `index`, `threads`: queries; `trim`, `erase`: retention and erasure (DEL-8)
 //! - `schema`: the tables; `statement`: statements that are composed; `fault`: errors
 
@@ -46,6 +46,7 @@ mod schema;
 mod statement;
 mod threads;
 mod trim;
+mod wakes;
 mod writer;
 
 pub use self::{

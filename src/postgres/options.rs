@@ -29,6 +29,14 @@ quintet_runtime::limits! {
         pub postgres_lease_ms: u64 = 10_000, in 1_000..=600_000;
         /// Time between two renewals of the lease, in milliseconds. Two of them and the margin have to fit into the lease.
         pub postgres_renewal_interval_ms: u64 = 2_500, in 100..=200_000;
+        /// Time for which the wake-ups of other nodes are collected into one notification, in milliseconds.
+        pub postgres_wake_interval_ms: u64 = 5, in 1..=1_000;
+        /// Users that are named in the wake-ups of one interval; if there are more, all are woken.
+        pub postgres_wake_users_max: usize = 4_096, in 1..=1_000_000;
+        /// Time between two polls for the appends of other nodes, in case a wake-up was lost, in milliseconds.
+        pub postgres_poll_interval_ms: u64 = 500, in 10..=60_000;
+        /// Users in one query of a poll.
+        pub postgres_poll_users_max: usize = 1_000, in 1..=100_000;
         /// Time before the end of its lease at which a node gives it up, in milliseconds. The clocks of the hosts that the database fails over to must agree within it.
         pub postgres_lease_margin_ms: u64 = 1_000, in 50..=60_000;
     }
@@ -80,6 +88,8 @@ pub(crate) const ERASE_ENTRIES_MAX: usize = 1024;
 pub(crate) const ERASE_BYTES_MAX: usize = 1024 * 1024;
 /// First wait after a failed connection of a writer, in milliseconds; it doubles up to its limit.
 pub(crate) const RECONNECT_INTERVAL_MS_MIN: u64 = 20;
+/// Time until a connection for wake-ups is opened again, in milliseconds.
+pub(crate) const WAKE_RETRY_MS: u64 = 500;
 /// Attempts to renew a lease in the time between two renewals, after one without an answer.
 pub(crate) const RENEWAL_RETRIES: u32 = 5;
 /// Times that an append is tried whose row another transaction holds.

@@ -32,6 +32,7 @@ use crate::{
     node::Node,
     open::Identity,
     options::{PostgresLimits, RECONNECT_INTERVAL_MS_MIN},
+    wakes::Wakes,
 };
 
 /// An order to a writer.
@@ -57,6 +58,7 @@ pub(crate) struct WriterContext {
     pub(crate) connector: Arc<Connector>,
     pub(crate) identity: Identity,
     pub(crate) node: Arc<Node>,
+    pub(crate) wakes: Option<Arc<Wakes>>,
     pub(crate) limits: PostgresLimits,
 }
 
@@ -193,7 +195,7 @@ impl Writer {
 
     /// Opens a connection, waits for the end of the appends of earlier ones, and registers it.
     async fn connect(&self) -> Result<Open, JournalError> {
-        let WriterContext { connector, identity, node, limits } = &self.context;
+        let WriterContext { connector, identity, node, limits, .. } = &self.context;
         let sql = |error: tokio_postgres::Error| fault(&error);
         let mut session = connector.connect().await.map_err(Failure::into_error)?;
         identity.check(&session).await?;

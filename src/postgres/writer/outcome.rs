@@ -226,6 +226,10 @@ impl Writer {
                 if let Some(last) = append.batch.resumes.last() {
                     self.incarnation = last.incarnation.or(self.incarnation);
                 }
+                // NODE-4: after the commit, and apart from it.
+                if let Some(wakes) = &self.context.wakes {
+                    wakes.moved(&append.user_id, after.position());
+                }
                 self.users.insert(append.user_id, after);
                 // A caller that is gone finds the outcome in the log.
                 let _ = append.reply.send(Ok(()));

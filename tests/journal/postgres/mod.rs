@@ -5,6 +5,7 @@ mod kills;
 mod nodes;
 mod shared;
 mod unknown;
+mod wakes;
 
 use quintet_postgres::{PostgresJournal, PostgresOptions};
 use quintet_testkit::postgres::{Server, execute, open, schema};

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader, Write},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use quintet::{
@@ -17,6 +18,8 @@ use super::*;
 use crate::support::{LogWriter, run, user};
 
 const ADDRESS: &str = "POSTGRES_NODE_ADDRESS";
+/// Longest wait for an event.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Opens the journal of a node whose lease is short.
 async fn node(address: &str) -> PostgresJournal {
@@ -39,7 +42,8 @@ async fn ask<T: for<'a> tokio_postgres::types::FromSql<'a>>(address: &str, query
 /// Waits until a query returns true, by asking again.
 async fn becomes(address: &str, query: &str) {
     let client = client(address).await;
-    while !client.query_one(query, &[]).await.unwrap().get::<_, bool>(0) {}
+    let asked = async { while !client.query_one(query, &[]).await.unwrap().get::<_, bool>(0) {} };
+    tokio::time::timeout(WAIT_MAX, asked).await.expect(query);
 }
 
 /// Ends the lease of a node by the clock of the database. The node does not know of it.
@@ -74,8 +78,9 @@ async fn run_13_a_renewal_in_progress_counts_before_a_node_is_seen_as_expired() 
     let renewal = Lock::take(&address, "UPDATE nodes SET lease_until = now() + interval '1 hour'").await;
     let asked = BTreeSet::from([b.incarnation()]);
     let commits = async {
-        becomes(&address, "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock')")
-            .await;
+        let waits = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+                                    AND query LIKE 'DELETE FROM nodes WHERE incarnation = ANY%')";
+        becomes(&address, waits).await;
         renewal.keep().await;
     };
     let (expired, ()) = tokio::join!(a.expired(&asked), commits);
@@ -108,7 +113,10 @@ async fn node_2_append_of_a_node_without_a_lease_is_refused_by_its_statement() {
 #[tokio::test]
 async fn node_2_lease_that_is_not_renewed_is_given_up_before_it_expires_in_the_database() {
     let Some(address) = schema().await else { return };
-    let journal = node(&address).await;
+    let mut options = PostgresOptions { exclusive: false, ..hasty(&address) };
+    options.limits.postgres_lease_ms = 5_000;
+    options.limits.postgres_lease_margin_ms = 4_000;
+    let journal = PostgresJournal::open(options).await.unwrap();
     LogWriter::new("ann").whole_run(1, "t").append_to(&journal).await;
     let lock = Lock::take(&address, "SELECT FROM nodes FOR UPDATE").await;
     journal.lease_lost().await;
@@ -146,7 +154,8 @@ async fn node_3_a_process_that_was_stopped_past_its_lease_is_no_node_any_more() 
     signal("-STOP");
     let asked = BTreeSet::from([zombie]);
     assert_eq!(survivor.expired(&asked).await.unwrap(), BTreeSet::new(), "its lease lasts");
-    while survivor.expired(&asked).await.unwrap().is_empty() {}
+    let expires = async { while survivor.expired(&asked).await.unwrap().is_empty() {} };
+    tokio::time::timeout(WAIT_MAX, expires).await.unwrap();
     // The run that it had begun.
     let (bob, ann) = (survivor.log(&user("bob")), survivor.log(&user("ann")));
     let lines = LinesBuilder::new(Offset(3)).finish();
@@ -189,6 +198,36 @@ async fn child_that_is_a_node() {
     journal.lease_lost().await;
     assert!(!journal.holds_lease());
     print("lost".to_owned());
+}
+
+/// The users whom any node may take over: those with an open run of a node that has expired.
+#[tokio::test]
+async fn node_3_open_runs_of_expired_nodes_are_found_by_each_node() {
+    let Some(address) = schema().await else { return };
+    let nodes = [patient_node(&address).await, patient_node(&address).await, patient_node(&address).await];
+    for (number, node) in nodes.iter().enumerate() {
+        for user in ["a", "b"] {
+            let mut log_writer = LogWriter::new(&format!("{user}{number}"));
+            let log = node.log(&log_writer.user_id);
+            log_writer.whole_run(9, "t").append(&log).await;
+            let begun = log_writer.message(1, "t", "m1").started(1, "m1").message(2, "t", "m2").batch();
+            log.append(Batch { executor: Some(node.incarnation()), ..begun }).await.unwrap();
+        }
+    }
+    assert_eq!(nodes[0].abandoned(9).await.unwrap(), []);
+    expire(&address, nodes[1].incarnation()).await;
+    let found: BTreeSet<_> = nodes[0].abandoned(9).await.unwrap().into_iter().collect();
+    assert_eq!(found, BTreeSet::from([user("a1"), user("b1")]));
+    assert_eq!(nodes[0].abandoned(1).await.unwrap().len(), 1, "within the limit");
+    expire(&address, nodes[2].incarnation()).await;
+    let gone = BTreeSet::from([nodes[1].incarnation(), nodes[2].incarnation()]);
+    assert_eq!(nodes[0].expired(&gone).await.unwrap(), gone);
+    assert_eq!(nodes[0].abandoned(9).await.unwrap().len(), 4);
+    // A message that waits although nothing of its thread runs.
+    let mut cay = LogWriter::new("cay");
+    cay.message(1, "t", "m1").append_to(&nodes[0]).await;
+    execute(&address, "UPDATE runs SET accepted_at = 0 WHERE message_id = 'm1'").await;
+    assert_eq!(nodes[0].abandoned(9).await.unwrap().len(), 5);
 }
 
 /// Each node removes those that have expired, with the rows of their writers.
@@ -243,9 +282,11 @@ async fn claim_of_the_first_schema_becomes_a_lease() {
         INSERT INTO claim (holder, expires_at) VALUES (gen_random_uuid(), now() + interval '1 hour');
         UPDATE meta SET value = '1' WHERE name = 'version'";
     execute(&address, claim).await;
-    let refused =
-        tokio::time::timeout(std::time::Duration::from_millis(500), PostgresJournal::open(hasty(&address)));
-    assert!(refused.await.is_err(), "it waits for the end of the claim");
+    let migrated = "SELECT to_regclass('nodes') IS NOT NULL";
+    tokio::select! {
+        opened = PostgresJournal::open(hasty(&address)) => panic!("the claim lasts: {:?}", opened.err()),
+        () = becomes(&address, migrated) => {}
+    }
     execute(&address, "UPDATE nodes SET lease_until = now()").await;
     let mut ann = LogWriter::new("ann");
     ann.whole_run(1, "t").append_to(&open(&address).await).await;
