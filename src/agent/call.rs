@@ -296,7 +296,7 @@ mod tests {
         };
         let held = call().execute(work()).await.into_parts().1;
         let late = call();
-        node.expire(node.incarnation());
+        node.fence(node.incarnation());
         let lost = late.execute(work()).await.into_parts().1;
         assert_eq!((held.status, lost.status), (CallStatus::Ok, CallStatus::Cancelled));
         assert_eq!(invoked.into_inner(), 1);

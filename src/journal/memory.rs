@@ -58,7 +58,9 @@ struct MemoryInner {
     /// Records if appends are paused, and how many are waiting.
     pause: watch::Sender<Pause>,
     /// The nodes whose leases have not expired.
-    nodes: watch::Sender<BTreeSet<Incarnation>>,
+    nodes: Mutex<BTreeSet<Incarnation>>,
+    /// The nodes that know that theirs have ended.
+    fenced: watch::Sender<BTreeSet<Incarnation>>,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +91,8 @@ impl MemoryJournal {
             users: Mutex::default(),
             faults: Mutex::default(),
             pause: watch::channel(Pause::default()).0,
-            nodes: watch::channel(BTreeSet::new()).0,
+            nodes: Mutex::default(),
+            fenced: watch::channel(BTreeSet::new()).0,
         };
         Self { shared: Arc::new(shared), node: None }
     }
@@ -98,13 +101,21 @@ impl MemoryJournal {
     /// [`Self::expire`].
     pub fn node(&self) -> Self {
         let incarnation = Incarnation(ids::fresh());
-        self.shared.nodes.send_modify(|nodes| drop(nodes.insert(incarnation)));
+        lock(&self.shared.nodes).insert(incarnation);
         Self { shared: self.shared.clone(), node: Some(incarnation) }
     }
 
-    /// Ends the lease of a node, for good.
+    /// Lets a node know that it cannot prove its lease any more ([`Journal::lease_lost`]). To the others it has not expired
+    /// before [`Self::expire`].
+    pub fn fence(&self, incarnation: Incarnation) {
+        self.shared.fenced.send_modify(|fenced| {
+            fenced.insert(incarnation);
+        });
+    }
+
+    /// Ends the lease of a node, for good. The node does not know of it.
     pub fn expire(&self, incarnation: Incarnation) {
-        self.shared.nodes.send_modify(|nodes| drop(nodes.remove(&incarnation)));
+        lock(&self.shared.nodes).remove(&incarnation);
     }
 
     /// Makes the next append that would succeed fail with `fault`. Repeated calls are queued.
@@ -176,19 +187,19 @@ impl Journal for MemoryJournal {
         executors: &BTreeSet<Incarnation>,
     ) -> Result<BTreeSet<Incarnation>, JournalError> {
         self.shared.up()?;
-        let nodes = self.shared.nodes.borrow();
+        let nodes = lock(&self.shared.nodes);
         Ok(executors.iter().copied().filter(|executor| !nodes.contains(executor)).collect())
     }
 
     fn holds_lease(&self) -> bool {
-        self.node.is_none_or(|node| self.shared.nodes.borrow().contains(&node))
+        self.node.is_none_or(|node| !self.shared.fenced.borrow().contains(&node))
     }
 
     async fn lease_lost(&self) {
         let Some(node) = self.node else { return std::future::pending().await };
-        let mut nodes = self.shared.nodes.subscribe();
+        let mut fenced = self.shared.fenced.subscribe();
         // The sender lives as long as `self`.
-        let _ = nodes.wait_for(|nodes| !nodes.contains(&node)).await;
+        let _ = fenced.wait_for(|fenced| fenced.contains(&node)).await;
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -210,7 +221,7 @@ impl Journal for MemoryJournal {
         if self.node.is_none() {
             return Ok(Vec::new());
         }
-        let (users, nodes) = (lock(&self.shared.users), self.shared.nodes.borrow());
+        let (users, nodes) = (lock(&self.shared.users), lock(&self.shared.nodes));
         let gone = |log: &UserLog| {
             let mut open = log.runs.values().filter(|run| run.completed.is_none());
             open.any(|run| run.executor.is_some_and(|executor| !nodes.contains(&executor)))
