@@ -190,7 +190,7 @@ impl Journal for PostgresJournal {
             return Ok(others);
         }
         let lease = self.shared.pool.lease().await?;
-        lease.run(async |client: &mut Client| Ok(node::expired(client, &others).await?)).await
+        lease.run(async |client: &mut Client| -> Reply<_> { Ok(node::expired(client, &others).await?) }).await
     }
 
     fn holds_lease(&self) -> bool {

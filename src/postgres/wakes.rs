@@ -37,7 +37,7 @@ pub(crate) struct Wakes {
     sender: Uuid,
     outbox: Mutex<Outbox>,
     filled: Notify,
-    limits: PostgresLimits,
+    pub(crate) limits: PostgresLimits,
     stop: watch::Sender<bool>,
 }
 
@@ -105,11 +105,14 @@ impl Wakes {
     }
 
     async fn listen(self: &Arc<Self>, connector: &Connector, identity: &Identity) {
+        // Before the first connection, the first poll of a user wakes it.
+        let mut missed = false;
         loop {
             match self.listening(connector, identity).await {
                 Ok(session) => {
-                    // What was sent before is lost.
-                    self.watches.hint_all();
+                    if missed {
+                        self.watches.hint_all();
+                    }
                     session.ended().await;
                     tracing::warn!("the connection for wake-ups has broken");
                 }
@@ -117,6 +120,7 @@ impl Wakes {
                     tracing::warn!(error = %failure.into_error(), "wake-ups are not received; the logs are polled");
                 }
             }
+            missed = true;
             tokio::time::sleep(Duration::from_millis(WAKE_RETRY_MS)).await;
         }
     }
@@ -214,7 +218,7 @@ impl Wakes {
             let lease = pool.lease().await?;
             let names: Vec<Vec<u8>> = page.iter().map(|user_id| user_id.as_str().into()).collect();
             let rows = lease
-                .run(async |client: &mut Client| {
+                .run(async |client: &mut Client| -> Result<_, Failure> {
                     Ok(client
                         .query_typed(
                             "SELECT user_id, head, fence FROM users WHERE user_id = ANY($1)",
@@ -276,7 +280,7 @@ impl Outbox {
 /// version may have another form.
 fn parse(payload: &str, own: Uuid) -> Option<Wake> {
     let Some((sender, keys)) = payload.split_once(' ') else { return Some(Wake::Everyone) };
-    if sender.parse() == Ok(own) {
+    if sender.parse::<Uuid>() == Ok(own) {
         return None;
     }
     let keys: Result<Vec<_>, _> =
@@ -329,7 +333,9 @@ mod tests {
 
     #[test]
     fn node_4_unknown_payloads_wake_everyone() {
-        for payload in ["", "x", "x y", "* *", &format!("{} ", B.simple()), &format!("{} 1 -", B.simple())] {
+        for payload in
+            ["", "x", "x y", "* *", format!("{} ", B.simple()).as_str(), format!("{} -", B.simple()).as_str()]
+        {
             assert_eq!(parse(payload, A), Some(Wake::Everyone), "{payload:?}");
         }
     }

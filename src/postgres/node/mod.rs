@@ -166,8 +166,9 @@ impl Node {
     async fn renew_on_time(&self, connector: &Connector, identity: &Identity) {
         let (mut session, mut proven_at) = (None, self.origin);
         let mut changed = self.changed.subscribe();
-        while let Some(next) = self.lease().next() {
+        loop {
             changed.mark_unchanged();
+            let Some(next) = self.lease().next() else { return };
             tokio::select! {
                 _ = changed.changed() => continue,
                 () = tokio::time::sleep_until(self.origin + next.0) => {}

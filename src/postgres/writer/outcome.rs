@@ -204,11 +204,11 @@ impl Writer {
             }
             Ok(Ok(rows)) => rows,
         };
-        let verdict = |row: &tokio_postgres::Row| {
-            let user: Option<i64> = row.try_get(0)?;
-            user.map(|user| Ok((user, row.try_get(1)?))).transpose()
+        let verdict = |row: &tokio_postgres::Row| -> Result<Option<(i64, bool)>, tokio_postgres::Error> {
+            let Some(user) = row.try_get(0)? else { return Ok(None) };
+            Ok(Some((user, row.try_get(1)?)))
         };
-        let verdicts: Result<Option<_>, tokio_postgres::Error> = rows.iter().map(verdict).collect();
+        let verdicts: Result<Option<HashMap<i64, bool>>, _> = rows.iter().map(verdict).collect();
         let verdicts = verdicts.map_err(|error| CommitFailure::Unknown(fault(&error)))?;
         verdicts.ok_or(CommitFailure::WithoutLease)
     }

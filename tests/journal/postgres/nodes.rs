@@ -23,7 +23,11 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Opens the journal of a node whose lease is short.
 async fn node(address: &str) -> PostgresJournal {
-    PostgresJournal::open(PostgresOptions { exclusive: false, ..hasty(address) }).await.unwrap()
+    let mut options = PostgresOptions { exclusive: false, ..hasty(address) };
+    options.limits.postgres_lease_ms = 3_000;
+    options.limits.postgres_renewal_interval_ms = 500;
+    options.limits.postgres_lease_margin_ms = 300;
+    PostgresJournal::open(options).await.unwrap()
 }
 
 /// Opens the journal of a node that renews its lease seldom.
@@ -144,7 +148,7 @@ async fn node_3_a_process_that_was_stopped_past_its_lease_is_no_node_any_more() 
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let of = |line: &str, word: &str| line.split_once(word).map(|(_, rest)| rest.trim().to_owned());
-    let zombie = output.find_map(|line| of(&line, "node ")).unwrap();
+    let zombie = output.find_map(|line| of(&line, "incarnation=")).unwrap();
     let zombie = Incarnation(zombie.parse().unwrap());
     output.by_ref().filter(|line| line.contains("acknowledged")).take(20).for_each(drop);
     let signal = |name: &str| {
@@ -183,7 +187,7 @@ async fn child_that_is_a_node() {
     let begun = bob.message(1, "t", "m1").started(1, "m1").batch();
     let executor = Some(journal.incarnation());
     journal.log(&bob.user_id).append(Batch { executor, ..begun }).await.unwrap();
-    print(format!("node {}", journal.incarnation().0));
+    print(format!("incarnation={}", journal.incarnation().0));
     let mut ann = LogWriter::new("ann");
     let log = journal.log(&ann.user_id);
     for number in 1.. {

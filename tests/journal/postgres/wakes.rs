@@ -9,6 +9,9 @@ use tokio_postgres::AsyncMessage;
 use super::*;
 use crate::support::{LogWriter, user};
 
+/// Longest wait for an event.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// Opens the journal of a node that polls seldom, or never within a test.
 async fn node(address: &str, poll_interval_ms: u64) -> PostgresJournal {
     let mut options = PostgresOptions { exclusive: false, ..PostgresOptions::new(address) };
@@ -17,15 +20,16 @@ async fn node(address: &str, poll_interval_ms: u64) -> PostgresJournal {
 }
 
 async fn woken(wake: &Notify) {
-    tokio::time::timeout(Duration::from_secs(30), wake.notified()).await.expect("a wake-up");
+    tokio::time::timeout(WAIT_MAX, wake.notified()).await.expect("a wake-up");
 }
 
-/// Waits for the hints of the beginning, that of the connection and that of the first poll.
+/// Waits until this many nodes listen.
 async fn listens(address: &str, nodes: i64) {
     let query = "SELECT count(*) = $1 FROM pg_stat_activity WHERE query = 'LISTEN quintet_' ||
                      (SELECT replace(value, '-', '') FROM meta WHERE name = 'origin')";
     let client = client(address).await;
-    while !client.query_one(query, &[&nodes]).await.unwrap().get::<_, bool>(0) {}
+    let asked = async { while !client.query_one(query, &[&nodes]).await.unwrap().get::<_, bool>(0) {} };
+    tokio::time::timeout(WAIT_MAX, asked).await.expect("the nodes listen");
 }
 
 #[tokio::test]
