@@ -99,7 +99,7 @@ async fn node_2_append_of_a_node_without_a_lease_is_refused_by_its_statement() {
     let mut ann = LogWriter::new("ann");
     ann.whole_run(1, "t").append_to(&b).await;
     expire(&address, b.incarnation()).await;
-    assert!(b.holds_lease(), "it was told that it has ten minutes");
+    assert!(b.holds_lease(), "its last renewal was for ten minutes");
     let refused = b.log(&ann.user_id).append(ann.clone().whole_run(9, "t").batch()).await;
     assert!(matches!(refused, Err(AppendError::Journal(JournalError::Unavailable(_)))), "{refused:?}");
     assert!(!b.holds_lease());

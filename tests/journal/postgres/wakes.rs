@@ -91,7 +91,7 @@ async fn node_4_a_broken_connection_wakes_everyone_once_there_is_another() {
     listens(&address, 1).await;
 }
 
-/// AUTH-6: whoever may listen learns that something happened, and neither to whom nor what.
+/// AUTH-6: a payload shows that something happened, not to whom and not what.
 #[tokio::test]
 async fn node_4_payloads_have_no_content() {
     let Some(address) = schema().await else { return };
