@@ -11,6 +11,8 @@ const TERMS: Terms = Terms {
     retry: Duration::from_millis(500),
     lapse: Lapse::Final,
 };
+/// Time of a step of the simulation, in milliseconds.
+const STEP_MS: u64 = 5;
 const ALONE: Terms = Terms { lapse: Lapse::Recoverable, ..TERMS };
 
 fn at(ms: u64) -> Moment {
@@ -157,10 +159,10 @@ impl World {
         lives
     }
 
-    /// Lets one millisecond pass. `path` is the course of a renewal that is sent now: the time to the database, the time
+    /// Lets [`STEP_MS`] pass. `path` is the course of a renewal that is sent now: the time to the database, the time
     /// back, and which of the two messages is lost.
     fn step(&mut self, path: (u64, u64, Loss)) -> Result<(), TestCaseError> {
-        self.now += 1;
+        self.now += STEP_MS;
         if let Some(flight) = self.flight
             && flight.executed.is_none()
             && flight.arrives <= self.now
@@ -261,11 +263,16 @@ proptest! {
                 Weather::Cut(loss) => (5, 5, loss),
                 Weather::Fair | Weather::Stopped(_) | Weather::Jump => (5, 5, Loss::None),
             };
-            for _ in 0..time {
+            for _ in 0..time / STEP_MS {
                 world.step(path)?;
             }
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     /// A lease is kept as long as every other renewal is answered.
     #[test]
