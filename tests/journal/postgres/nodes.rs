@@ -291,6 +291,8 @@ async fn claim_of_the_first_schema_becomes_a_lease() {
         opened = PostgresJournal::open(hasty(&address)) => panic!("the claim lasts: {:?}", opened.err()),
         () = becomes(&address, migrated) => {}
     }
+    let kept = "SELECT count(*) FROM nodes WHERE exclusive AND lease_until > now() + interval '50 minutes'";
+    assert_eq!(ask::<i64>(&address, kept).await, 1);
     execute(&address, "UPDATE nodes SET lease_until = now()").await;
     let mut ann = LogWriter::new("ann");
     ann.whole_run(1, "t").append_to(&open(&address).await).await;
