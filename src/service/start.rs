@@ -94,7 +94,10 @@ impl Service {
     /// # Examples
     ///
     /// ```
-    /// use quintet::{Service, ops::config::CheckedSettings, service::Parts};
+    /// use quintet::{
+    ///     Service,
+    ///     service::{CheckedSettings, Parts},
+    /// };
     ///
     /// fn service(settings: CheckedSettings, parts: Parts) -> Service {
     ///     Service::new(settings, parts)
@@ -104,7 +107,11 @@ impl Service {
     /// Settings that were not checked do not compile (AUTH-4, AUTH-5):
     ///
     /// ```compile_fail,E0308
-    /// use quintet::{Service, ops::config::Settings, service::Parts};
+    /// use quintet::{
+    ///     Service,
+    ///     ops::config::Settings,
+    ///     service::Parts,
+    /// };
     ///
     /// fn service(settings: Settings, parts: Parts) -> Service {
     ///     Service::new(settings, parts)
