@@ -287,13 +287,14 @@ test('regenerate and edit send new messages beside the old ones, with the same p
   const { client, server } = pair({ agent: (run) => run.answer(`${run.message.text} ${++runs}`) });
   const { chat, transport } = chatOf(client);
   await chat.sendMessage({ text: 'a' });
-  await chat.sendMessage({ text: 'b' });
+  await chat.sendMessage({ text: 'b' }, { body: { agent_name: 'other' } });
   await chat.regenerate();
   assert.deepEqual(chat.messages.map(textOf), ['a', 'a 1', 'b', 'b 3']);
   await chat.sendMessage({ text: 'B', messageId: chat.messages[2]!.id });
   assert.deepEqual(chat.messages.map(textOf), ['a', 'a 1', 'B', 'B 4']);
   const sent = server.received.filter((frame) => frame.type === 'send_message');
   assert.deepEqual(sent.map((frame) => 'parent' in frame && frame.parent), [false, false, 1, 1]);
+  assert.deepEqual(sent.map((frame) => 'agent_name' in frame && frame.agent_name), [false, 'other', 'other', 'other']);
   assert.deepEqual(transport.messages('t').map(textOf), ['a', 'a 1', 'B', 'B 4']);
   client.close();
 });
