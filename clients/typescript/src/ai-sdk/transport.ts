@@ -76,7 +76,7 @@ export interface ChatPart {
   /** The state of a call. */
   readonly state?: string | undefined;
   /** The user's answer to a question for approval. */
-  readonly approval?: { readonly approved?: boolean | undefined; readonly reason?: string | undefined } | undefined;
+  readonly approval?: { readonly id: string; readonly approved?: boolean | undefined; readonly reason?: string | undefined } | undefined;
   /** The output of a tool of the front end. */
   readonly output?: unknown;
   /** The error of a tool of the front end. */
