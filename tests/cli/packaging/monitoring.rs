@@ -63,7 +63,7 @@ const NOT_PROVOKED: &[&str] = &[
     "quintet_agui_tokens_total",
     "quintet_mcp_failures_total",
     "quintet_mcp_questions_total",
-    "quintet_postgres_claim_age_seconds",
+    "quintet_postgres_lease_age_seconds",
 ];
 
 async fn exposed() -> Exposed {
