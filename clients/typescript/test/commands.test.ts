@@ -118,13 +118,15 @@ test('a command connects an idle client', async () => {
 
 test('ask: the run, when it has ended, also one that failed', async () => {
   const { client } = pair({
-    agent: (run) => {
+    agent: async (run) => {
       if (run.message.text === 'fail') throw new Error('no luck');
       run.answer(run.message.text);
+      await new Promise((resolve) => setImmediate(resolve));
+      run.answer('!');
     },
   });
   const runs = await Promise.all(['a', 'fail', 'b'].map((text) => client.ask({ thread_id: 't', text })));
-  assert.deepEqual(runs.map((run) => [run.status, answerOf(run)]), [['succeeded', 'a'], ['failed', ''], ['succeeded', 'b']]);
+  assert.deepEqual(runs.map((run) => [run.status, answerOf(run)]), [['succeeded', 'a!'], ['failed', ''], ['succeeded', 'b!']]);
   await assert.rejects(client.ask({ thread_id: 'a b', text: 'x' }), code('invalid_field'));
   client.close();
 });
