@@ -676,6 +676,8 @@ function invalid(command) {
     if (id != null && !(typeof id === "string" && /^[!-~]{1,128}$/.test(id)))
       return `${field}: not 1-128 visible ASCII`;
   }
+  if ("run_id" in command && !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(command.run_id))
+    return "run_id: not a UUID";
   if (command.type === "send_message" && command.text === "")
     return "text: empty";
   return /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(command)) ? "unpaired surrogate" : null;
@@ -724,12 +726,14 @@ var TIMER_MS_MAX = 2 ** 31 - 1;
 var Socket = class {
   #options;
   #hooks;
+  #url;
   #state = IDLE;
   #socket = null;
   #credential = null;
   #fetching = null;
   #timers = /* @__PURE__ */ new Map();
   constructor(options, hooks) {
+    this.#url = new URL("/v1/ws", options.url).href.replace("http", "ws");
     this.#options = options;
     this.#hooks = hooks;
   }
@@ -797,12 +801,10 @@ var Socket = class {
     this.input(input);
   }
   #open() {
-    const url = new URL("/v1/ws", this.#options.url);
-    url.protocol = url.protocol.replace("http", "ws");
     const closed3 = (code, message) => this.input({ type: "closed", code, message, dice: this.#options.random() });
     let socket;
     try {
-      socket = this.#socket = new this.#options.WebSocket(url.href, "quintet.v1");
+      socket = this.#socket = new this.#options.WebSocket(this.#url, "quintet.v1");
     } catch (error) {
       return closed3(1006, String(error));
     }
@@ -892,11 +894,11 @@ var Quintet = class {
   #loading = null;
   #loaded = false;
   #online = () => void (this.state.phase === "waiting" && this.connect());
-  /** Creates a client. It connects with `connect` or the first `entries`. */
+  /** Creates a client. It connects with `connect`, the first command or the first `entries`. Throws a `TypeError` if `url` is no URL, or there is no `WebSocket`. */
   constructor(options) {
     const WebSocket = options.WebSocket ?? globalThis.WebSocket;
     if (!WebSocket)
-      throw new TypeError("no global WebSocket: pass one");
+      throw new TypeError("no WebSocket: pass that of ws");
     this.#options = { ...DEFAULTS, ...options, WebSocket };
     this.#outbox = new Outbox(this.#options.outboxMax);
     this.#socket = new Socket(this.#options, {
@@ -953,21 +955,29 @@ var Quintet = class {
     return () => void this.#listeners.delete(listener);
   }
   /** Resolves when all entries that existed at the connect are applied. Rejects if the client closes for good. */
-  caughtUp({ signal } = {}) {
+  caughtUp(options) {
+    return this.until((snapshot) => snapshot.caughtUp && snapshot, options);
+  }
+  /** Resolves with what `find` returns of the snapshot, once that is truthy. Rejects if the client closes for good. */
+  until(find, { signal } = {}) {
     return new Promise((resolve, reject) => {
-      const end = (settle) => {
+      const check = () => {
+        try {
+          if (signal?.aborted)
+            throw aborted(signal);
+          const found = find(this.#snapshot);
+          const { connection } = this.#snapshot;
+          if (found)
+            resolve(found);
+          else if (connection.phase === "closed")
+            throw new QuintetError("closed", connection.message, { final: true });
+          else
+            return;
+        } catch (error) {
+          reject(error);
+        }
         unsubscribe();
         signal?.removeEventListener("abort", check);
-        settle();
-      };
-      const check = () => {
-        const { connection, caughtUp } = this.#snapshot;
-        if (signal?.aborted)
-          end(() => reject(aborted(signal)));
-        else if (caughtUp)
-          end(() => resolve(this.#snapshot));
-        else if (connection.phase === "closed")
-          end(() => reject(new QuintetError("closed", connection.message, { final: true })));
       };
       const unsubscribe = this.subscribe(check);
       signal?.addEventListener("abort", check);
@@ -1000,6 +1010,11 @@ var Quintet = class {
   send(message, options) {
     const { message_id = crypto.randomUUID() } = message;
     return this.#command({ type: "send_message", ...message, message_id }, options);
+  }
+  /** Sends a message. Resolves with its run when that has ended, whatever its status. Needs `conversations`. */
+  async ask(message, options) {
+    const { run_id } = await this.send(message, options);
+    return this.until(({ conversations }) => conversations.threads.get(message.thread_id)?.runs.find((run) => run.run_id === run_id && hasEnded(run)), options);
   }
   /** Sends an edited message: a branch beside the old one, with the same parent. `parent` is that of the old message. */
   edit(parent, message, options) {
@@ -1044,8 +1059,8 @@ var Quintet = class {
     signal?.addEventListener("abort", abort);
     this.#save();
     this.#publish({});
-    if (this.state.phase === "paused")
-      this.#socket.input({ type: "connect" });
+    if (/idle|paused/.test(this.state.phase))
+      this.connect();
     try {
       return await outcome;
     } finally {
