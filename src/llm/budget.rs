@@ -147,8 +147,9 @@ impl Account {
 
     /// Returns the record of the run, which may be new.
     fn entry<'a>(&self, spending: &'a mut Spending) -> &'a mut Spent {
-        let is_new = !spending.owners.get(&self.owner).is_some_and(|runs| runs.contains_key(&self.run_id));
-        if is_new {
+        let runs = spending.owners.get(&self.owner);
+        let is_known = runs.is_some_and(|runs| runs.contains_key(&self.run_id));
+        if !is_known {
             spending.order.push_back((self.owner, self.run_id));
             if spending.order.len() > RUNS_MAX {
                 spending.forget_oldest();
