@@ -11,6 +11,9 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$1"; }
 missing() { printf 'tests/run.sh: %s\n' "$1" >&2; exit 1; }
 
+# Each package is compiled once in a run: what a later, changed compilation could reuse only fills the disk.
+export CARGO_INCREMENTAL=0
+
 command -v cargo >/dev/null || missing "cargo is not installed: see https://rustup.rs"
 command -v cc >/dev/null || missing "a C compiler is not installed: SQLite is built from source"
 

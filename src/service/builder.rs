@@ -287,6 +287,15 @@ impl Service {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// Without `dev` or `production`, no way to authenticate clients is known, and this does not compile (AUTH-5):
+    ///
+    /// ```compile_fail,E0599
+    /// use quintet::{AgentSet, Service};
+    ///
+    /// let builder = Service::builder().agents(AgentSet::built_in()).sqlite("/var/lib/chat").bind("0.0.0.0:8080");
+    /// builder.build();
+    /// ```
     pub fn builder() -> ServiceBuilder<WantsAccess> {
         ServiceBuilder::new()
     }

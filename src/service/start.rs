@@ -90,6 +90,33 @@ enum Exposition {}
 impl Service {
     /// Creates a service from its parts. Metrics go to the recorder of the process; see
     /// `Service::with_prometheus`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use quintet::{
+    ///     Service,
+    ///     service::{CheckedSettings, Parts},
+    /// };
+    ///
+    /// fn service(settings: CheckedSettings, parts: Parts) -> Service {
+    ///     Service::new(settings, parts)
+    /// }
+    /// ```
+    ///
+    /// Settings that were not checked do not compile (AUTH-4, AUTH-5):
+    ///
+    /// ```compile_fail,E0308
+    /// use quintet::{
+    ///     Service,
+    ///     ops::config::Settings,
+    ///     service::Parts,
+    /// };
+    ///
+    /// fn service(settings: Settings, parts: Parts) -> Service {
+    ///     Service::new(settings, parts)
+    /// }
+    /// ```
     pub fn new(settings: CheckedSettings, parts: Parts) -> Self {
         Self { settings, parts, exposition: None, has_admin: true, owned: None, routes: Router::new() }
     }

@@ -69,6 +69,24 @@ impl TokenKeys {
 
     /// Verifies tokens for `audience` with the key set (JWKS) at this `https` URL, which is fetched and kept
     /// fresh in the background.
+    ///
+    /// # Examples
+    ///
+    /// A key set may sign tokens for several applications, so its tokens are accepted for one of them (AUTH-5):
+    ///
+    /// ```
+    /// use quintet::TokenKeys;
+    ///
+    /// let keys = TokenKeys::key_set("https://id.example.org/jwks.json", "chat");
+    /// ```
+    ///
+    /// Without an audience this does not compile:
+    ///
+    /// ```compile_fail,E0061
+    /// use quintet::TokenKeys;
+    ///
+    /// let keys = TokenKeys::key_set("https://id.example.org/jwks.json");
+    /// ```
     #[cfg(feature = "jwks")]
     pub fn key_set(url: impl Into<String>, audience: impl Into<String>) -> Self {
         Self::of(KeyOrigin::Setting("jwks_url", url.into())).audience(audience)

@@ -293,7 +293,8 @@ const NOT_READ: &[&str] = &[
     "src/ops/config/table.rs",
     "src/wire/openapi",
     "model/src/",
-    "tests/ui/",
+    "src/agent/tests/ui/",
+    "src/user/tests/ui/",
 ];
 
 const HEAD: &str = "# From each rule to all that stands for it

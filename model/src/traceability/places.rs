@@ -185,7 +185,7 @@ fn indent(line: &str) -> usize {
 pub(super) const THE_FILE: &str = "the file";
 
 /// The judges of campaigns: each of their lines is part of every test that uses them.
-const JUDGES: &[&str] = &["src/testkit/", "tests/ui.rs", "tests/ui/", "tests/page/"];
+const JUDGES: &[&str] = &["src/testkit/", "src/agent/tests/ui", "src/user/tests/ui", "tests/page/"];
 
 #[cfg(test)]
 mod tests {

@@ -1,9 +1,0 @@
-//! RUN-4: an open call cannot be copied.
-
-use quintet::agent::OpenCall;
-
-fn course(call: &OpenCall) -> OpenCall {
-    call.clone()
-}
-
-fn main() {}

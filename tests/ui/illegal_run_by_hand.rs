@@ -1,9 +1,0 @@
-//! A run comes from the supervisor alone.
-
-use quintet::agent::{Completed, Run, Started};
-
-fn course(run: Run<Started>) -> Run<Completed> {
-    Run { machine: run.machine, writer: run.writer }
-}
-
-fn main() {}
