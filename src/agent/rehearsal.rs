@@ -132,7 +132,8 @@ impl ScriptedRun {
             ScriptedRun::Thinking(run) => run.take_messages().await?,
         };
         for message in taken {
-            self = ScriptedRun::Thinking(self.think(ThoughtKind::Answer, &format!("{}\n", message.text)).await?);
+            self =
+                ScriptedRun::Thinking(self.think(ThoughtKind::Answer, &format!("{}\n", message.text)).await?);
         }
         Ok(self)
     }
