@@ -9,9 +9,10 @@
 //! is available only when it is durable. Work whose result is already in the log is not repeated: its future
 //! is dropped without being polled (RUN-9).
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::pin, time::Duration};
+use std::{fmt, future::Future, panic::AssertUnwindSafe, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
+use quintet_journal::Log;
 use quintet_kernel::{
     entry::{CallResult, CallStatus},
     ids::CallId,
@@ -36,6 +37,22 @@ pub struct OpenCall {
     line: QueueTime,
     /// The texts that the log of the service must not repeat; `None` in tests.
     texts: Option<UserTexts>,
+    lease: Lease,
+}
+
+/// The lease under which the tools of a run are invoked; `None` in tests.
+pub(super) struct Lease(pub(super) Option<Arc<dyn Log>>);
+
+impl Lease {
+    fn is_held(&self) -> bool {
+        self.0.as_ref().is_none_or(|log| log.holds_lease())
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lease").field(&self.is_held()).finish()
+    }
 }
 
 /// An open call that waits for the client (RUN-11).
@@ -71,8 +88,9 @@ impl OpenCall {
         results_bytes_max: usize,
         line: QueueTime,
         texts: Option<UserTexts>,
+        lease: Lease,
     ) -> Self {
-        Self { call_id, recorded, results_bytes_max, line, texts }
+        Self { call_id, recorded, results_bytes_max, line, texts, lease }
     }
 
     /// Returns the id of the call, unique in its run and equal after a restart.
@@ -91,6 +109,9 @@ impl OpenCall {
     /// Does the work of the call, unless the log has its result. An error, a panic and a timeout after
     /// `call_timeout_ms` milliseconds become the call's status; the run continues. Time in which the run waits for
     /// its user's other runs does not count. After a timeout the work ends at its next yield.
+    ///
+    /// The work does not begin on a node whose lease is not proven at that moment: another node may have taken the run
+    /// over, and may do the work itself (RUN-13, NODE-3). The call is then `cancelled`, in vain if the run was taken over.
     pub async fn execute_within<W>(self, call_timeout_ms: u64, work: W) -> Executed
     where
         W: Future<Output = Result<Json, ToolError>>,
@@ -104,9 +125,17 @@ impl OpenCall {
     where
         W: Future<Output = Result<Json, ToolError>>,
     {
-        let Self { call_id, recorded, results_bytes_max, line, texts } = self;
+        let Self { call_id, recorded, results_bytes_max, line, texts, lease } = self;
         if let Some(result) = recorded {
             return Executed { call_id, result, recorded: true };
+        }
+        // RUN-13: between this check and the first step of the work there is no wait.
+        if !lease.is_held() {
+            metrics::counter!("quintet_calls_without_lease_total").increment(1);
+            tracing::error!(%call_id, "a tool was not invoked: this node has lost its lease");
+            let result =
+                CallResult::cut_short(CallStatus::Cancelled, "not invoked: the node has lost its lease");
+            return Executed { call_id, result, recorded: false };
         }
         let work = AssertUnwindSafe(work).catch_unwind();
         let result = match within(Duration::from_millis(call_timeout_ms), [&line, asked], work).await {
@@ -237,16 +266,40 @@ const ERROR_BYTES_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use quintet_journal::{Journal, memory::MemoryJournal};
+    use quintet_kernel::ids::UserId;
+
     use super::*;
 
     const RESULTS_BYTES_MAX: usize = 256 * 1024;
 
     fn open() -> OpenCall {
-        OpenCall::new(CallId::parse("c1").unwrap(), None, RESULTS_BYTES_MAX, QueueTime::default(), None)
+        let call_id = CallId::parse("c1").unwrap();
+        OpenCall::new(call_id, None, RESULTS_BYTES_MAX, QueueTime::default(), None, Lease(None))
     }
 
     async fn results_of(work: impl Future<Output = Result<Json, ToolError>>) -> CallResult {
         open().execute_within(1000, work).await.into_parts().1
+    }
+
+    #[tokio::test]
+    async fn node_3_a_tool_is_not_invoked_without_a_lease() {
+        let node = MemoryJournal::default().node();
+        let log = node.log(&UserId::parse("ann").unwrap());
+        let call = || OpenCall { lease: Lease(Some(log.clone())), ..open() };
+        let invoked = AtomicUsize::new(0);
+        let work = async || {
+            invoked.fetch_add(1, Ordering::Relaxed);
+            Ok(Json::null())
+        };
+        let held = call().execute(work()).await.into_parts().1;
+        let late = call();
+        node.fence(node.incarnation());
+        let lost = late.execute(work()).await.into_parts().1;
+        assert_eq!((held.status, lost.status), (CallStatus::Ok, CallStatus::Cancelled));
+        assert_eq!(invoked.into_inner(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use quintet_kernel::{
 use quintet_wire as wire;
 
 use super::{
-    call::{AskedCall, OpenCall, bounded},
+    call::{AskedCall, Lease, OpenCall, bounded},
     emitted_text::EmittedTextReader,
     history::History,
     redact::UserTexts,
@@ -200,7 +200,9 @@ impl StepWriter {
             let results_bytes_max = self.handle.limits().results_bytes_max;
             let line = self.handle.line().clone();
             let texts = self.texts.and(call.parameters.clone());
-            let opened = OpenCall::new(call.call_id.clone(), recorded, results_bytes_max, line, Some(texts));
+            let lease = Lease(Some(self.handle.log().clone()));
+            let opened =
+                OpenCall::new(call.call_id.clone(), recorded, results_bytes_max, line, Some(texts), lease);
             made.push((call, opened));
         }
         self.take_all(steps).await?;

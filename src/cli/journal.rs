@@ -75,7 +75,7 @@ impl OpenJournal {
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(journal) => {
-                let late = "the database does not respond; the next start waits until the claim has expired";
+                let late = "the database does not respond; the next start waits until the lease has expired";
                 let closed = closed(&runtime, journal.close(), late);
                 runtime.shutdown_timeout(SHUTDOWN_WAIT_MAX);
                 closed
@@ -124,5 +124,5 @@ pub(super) fn journal_folder(settings: &Settings) -> Result<PathBuf, ConfigError
 /// Timeout for tasks to end when the process exits.
 pub(super) const SHUTDOWN_WAIT_MAX: Duration = Duration::from_millis(500);
 
-/// Timeout for checkpointing the write-ahead log into the database, or for giving up the claim.
+/// Timeout for checkpointing the write-ahead log into the database, or for giving up the lease.
 const CLOSE_WAIT_MAX: Duration = Duration::from_secs(5);

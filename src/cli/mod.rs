@@ -77,7 +77,10 @@ fn is_configuration(error: &anyhow::Error) -> bool {
 #[cfg(feature = "postgres")]
 fn is_database_address(error: &anyhow::Error) -> bool {
     use quintet_postgres::OpenError;
-    matches!(error.downcast_ref(), Some(OpenError::Address(_) | OpenError::Authorities(_)))
+    matches!(
+        error.downcast_ref(),
+        Some(OpenError::Address(_) | OpenError::Authorities(_) | OpenError::ShortLease { .. })
+    )
 }
 
 #[cfg(not(feature = "postgres"))]

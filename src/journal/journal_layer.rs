@@ -4,8 +4,9 @@ use std::{collections::BTreeSet, io, sync::Arc};
 
 use async_trait::async_trait;
 use quintet_kernel::ids::{Epoch, Incarnation, Timestamp, UserId};
+use tokio::sync::Notify;
 
-use crate::{FileSizes, Journal, JournalError, Log, Retention, Trimmed};
+use crate::{FileSizes, Journal, JournalError, Log, Retention, Trimmed, Watch};
 
 /// A journal that wraps another one, such as a test's fault. Each method passes the call on to [`inner`](Self::inner) unless
 /// it is overridden; its contract is that of [`Journal`], which every layer implements. Its logs are wrapped by a
@@ -38,6 +39,21 @@ pub trait JournalLayer: Send + Sync + 'static {
         self.inner().expired(executors).await
     }
 
+    /// See [`Journal::holds_lease`].
+    fn holds_lease(&self) -> bool {
+        self.inner().holds_lease()
+    }
+
+    /// See [`Journal::lease_lost`].
+    async fn lease_lost(&self) {
+        self.inner().lease_lost().await;
+    }
+
+    /// See [`Journal::watch`].
+    fn watch(&self, user_id: &UserId, wake: Arc<Notify>) -> Watch {
+        self.inner().watch(user_id, wake)
+    }
+
     /// See [`Journal::log`].
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         self.inner().log(user_id)
@@ -46,6 +62,11 @@ pub trait JournalLayer: Send + Sync + 'static {
     /// See [`Journal::unfinished`].
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         self.inner().unfinished().await
+    }
+
+    /// See [`Journal::abandoned`].
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        self.inner().abandoned(limit).await
     }
 
     /// See [`Journal::probe`].
@@ -90,12 +111,28 @@ impl<J: JournalLayer> Journal for J {
         JournalLayer::expired(self, executors).await
     }
 
+    fn holds_lease(&self) -> bool {
+        JournalLayer::holds_lease(self)
+    }
+
+    async fn lease_lost(&self) {
+        JournalLayer::lease_lost(self).await;
+    }
+
+    fn watch(&self, user_id: &UserId, wake: Arc<Notify>) -> Watch {
+        JournalLayer::watch(self, user_id, wake)
+    }
+
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
         JournalLayer::log(self, user_id)
     }
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         JournalLayer::unfinished(self).await
+    }
+
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        JournalLayer::abandoned(self, limit).await
     }
 
     async fn probe(&self) -> Result<(), JournalError> {

@@ -52,6 +52,11 @@ pub trait LogLayer: Send + Sync + 'static {
         self.inner().append(batch).await
     }
 
+    /// See [`Log::holds_lease`].
+    fn holds_lease(&self) -> bool {
+        self.inner().holds_lease()
+    }
+
     /// See [`Log::extent`].
     async fn extent(&self) -> Result<Extent, JournalError> {
         self.inner().extent().await
@@ -172,6 +177,10 @@ pub trait LogLayer: Send + Sync + 'static {
 impl<L: LogLayer> Log for L {
     async fn append(&self, batch: Batch) -> Result<(), AppendError> {
         LogLayer::append(self, batch).await
+    }
+
+    fn holds_lease(&self) -> bool {
+        LogLayer::holds_lease(self)
     }
 
     async fn extent(&self) -> Result<Extent, JournalError> {

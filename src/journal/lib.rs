@@ -109,6 +109,7 @@ mod retention;
 mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod watches;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -118,6 +119,7 @@ use quintet_kernel::{
     spending::Spending,
     user::{Erasure, Receipt, RecentMessage},
 };
+use tokio::sync::Notify;
 
 pub use self::{
     batch::{Batch, Fence, Position},
@@ -128,6 +130,7 @@ pub use self::{
     records::{RunRecord, Side, ThreadRecord, ThreadsQuery},
     resumes::ResumeRecord,
     retention::{FileSizes, Retention, Trimmed},
+    watches::{WakeKey, Watch, Watches},
 };
 
 /// The logs of all users.
@@ -153,6 +156,27 @@ pub trait Journal: Send + Sync + 'static {
     async fn expired(&self, executors: &BTreeSet<Incarnation>)
     -> Result<BTreeSet<Incarnation>, JournalError>;
 
+    /// Returns true if no other node can have seen the lease of this one as expired by now (NODE-2). An append is checked by
+    /// the journal; [`Log::holds_lease`] is for acts that are none. A journal of one process has a lease without an end.
+    fn holds_lease(&self) -> bool {
+        true
+    }
+
+    /// Resolves once [`Self::holds_lease`] is false for good: this process is no node any more, and has to stop what it does
+    /// as one before other nodes take its runs over (NODE-2). A further opening of the journal is another node. Cancel
+    /// safe.
+    async fn lease_lost(&self) {
+        std::future::pending().await
+    }
+
+    /// Notifies `wake` when another node may have appended to the log of a user, until the guard is dropped. A
+    /// notification is a hint: it may be wrong, and one that is lost costs at most a second, since the journal also looks
+    /// by itself (NODE-4). A journal that is not shared gives none.
+    fn watch(&self, user_id: &UserId, wake: Arc<Notify>) -> Watch {
+        let _ = (user_id, wake);
+        Watch::default()
+    }
+
     /// Returns the log of one user. Only the user factory calls this (ISO-4).
     fn log(&self, user_id: &UserId) -> Arc<dyn Log>;
 
@@ -162,6 +186,18 @@ pub trait Journal: Send + Sync + 'static {
     ///
     /// Returns a [`JournalError`] if the journal cannot be read.
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError>;
+
+    /// Returns at most `limit` users who have an open run whose executor has expired, or an accepted message that no node
+    /// has started although nothing else of its thread runs: any node may take them over (RUN-13, NODE-3). Of a journal
+    /// that is not shared, there are none beyond [`Self::unfinished`] at its opening.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`JournalError`] if the journal cannot be read.
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        let _ = limit;
+        Ok(Vec::new())
+    }
 
     /// Checks that the journal can be read and written, for `/readyz`.
     ///
@@ -215,6 +251,12 @@ pub trait Log: Send + Sync + 'static {
     /// [`AppendError::Contended`] if that cannot be known yet. After any other error the batch may or may not be in the
     /// log (DEL-7).
     async fn append(&self, batch: Batch) -> Result<(), AppendError>;
+
+    /// Returns true if no other node can have taken over the runs of this log that this node executes, since its lease is
+    /// proven: see [`Journal::holds_lease`]. An agent's tool is invoked only then (NODE-3).
+    fn holds_lease(&self) -> bool {
+        true
+    }
 
     /// Returns the current range of stored entries.
     ///

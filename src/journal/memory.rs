@@ -59,6 +59,8 @@ struct MemoryInner {
     pause: watch::Sender<Pause>,
     /// The nodes whose leases have not expired.
     nodes: Mutex<BTreeSet<Incarnation>>,
+    /// The nodes that know that theirs have ended.
+    fenced: watch::Sender<BTreeSet<Incarnation>>,
 }
 
 #[derive(Debug, Default)]
@@ -90,6 +92,7 @@ impl MemoryJournal {
             faults: Mutex::default(),
             pause: watch::channel(Pause::default()).0,
             nodes: Mutex::default(),
+            fenced: watch::channel(BTreeSet::new()).0,
         };
         Self { shared: Arc::new(shared), node: None }
     }
@@ -102,7 +105,15 @@ impl MemoryJournal {
         Self { shared: self.shared.clone(), node: Some(incarnation) }
     }
 
-    /// Ends the lease of a node, for good.
+    /// Lets a node know that it cannot prove its lease any more ([`Journal::lease_lost`]). To the others it has not expired
+    /// before [`Self::expire`].
+    pub fn fence(&self, incarnation: Incarnation) {
+        self.shared.fenced.send_modify(|fenced| {
+            fenced.insert(incarnation);
+        });
+    }
+
+    /// Ends the lease of a node, for good. The node does not know of it.
     pub fn expire(&self, incarnation: Incarnation) {
         lock(&self.shared.nodes).remove(&incarnation);
     }
@@ -180,8 +191,19 @@ impl Journal for MemoryJournal {
         Ok(executors.iter().copied().filter(|executor| !nodes.contains(executor)).collect())
     }
 
+    fn holds_lease(&self) -> bool {
+        self.node.is_none_or(|node| !self.shared.fenced.borrow().contains(&node))
+    }
+
+    async fn lease_lost(&self) {
+        let Some(node) = self.node else { return std::future::pending().await };
+        let mut fenced = self.shared.fenced.subscribe();
+        // The sender lives as long as `self`.
+        let _ = fenced.wait_for(|fenced| fenced.contains(&node)).await;
+    }
+
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
-        Arc::new(MemoryLog { shared: self.shared.clone(), user_id: user_id.clone() })
+        Arc::new(MemoryLog { journal: self.clone(), shared: self.shared.clone(), user_id: user_id.clone() })
     }
 
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
@@ -192,6 +214,20 @@ impl Journal for MemoryJournal {
             runs || log.erasures.iter().any(|erasure| !erasure.closed)
         };
         Ok(users.iter().filter(|(_, log)| open(log)).map(|(user_id, _)| user_id.clone()).collect())
+    }
+
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        self.shared.up()?;
+        if self.node.is_none() {
+            return Ok(Vec::new());
+        }
+        let (users, nodes) = (lock(&self.shared.users), lock(&self.shared.nodes));
+        let gone = |log: &UserLog| {
+            let mut open = log.runs.values().filter(|run| run.completed.is_none());
+            open.any(|run| run.executor.is_some_and(|executor| !nodes.contains(&executor)))
+        };
+        let found = users.iter().filter(|(_, log)| gone(log));
+        Ok(found.map(|(user_id, _)| user_id.clone()).take(limit).collect())
     }
 
     async fn free_bytes(&self) -> std::io::Result<Option<u64>> {
@@ -213,6 +249,7 @@ impl Journal for MemoryJournal {
 
 #[derive(Debug)]
 struct MemoryLog {
+    journal: MemoryJournal,
     shared: Arc<MemoryInner>,
     user_id: UserId,
 }
@@ -277,6 +314,10 @@ impl Log for MemoryLog {
             }
             Ok(())
         })?
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.journal.holds_lease()
     }
 
     async fn extent(&self) -> Result<Extent, JournalError> {

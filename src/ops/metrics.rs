@@ -222,8 +222,20 @@ pub const METRICS: &[Metric] = &[
         "Connections that led to another cluster or timeline of PostgreSQL than the journal was opened on. The service has to be restarted.",
     ),
     gauge(
-        "quintet_postgres_claim_age_seconds",
-        "Time since the claim of the PostgreSQL database was last extended; beyond the lease nothing is appended.",
+        "quintet_postgres_lease_age_seconds",
+        "Time since the lease of this node in PostgreSQL was last extended; at its end nothing is appended any more (NODE-2).",
+    ),
+    counter(
+        "quintet_postgres_leases_lost_total",
+        "Leases of this node in PostgreSQL that have ended: it does nothing more as a node (NODE-2).",
+    ),
+    counter(
+        "quintet_postgres_wakes_lost_total",
+        "Wake-ups that could not be sent to the other nodes, which find the logs by polling (NODE-4).",
+    ),
+    counter(
+        "quintet_calls_without_lease_total",
+        "Tools that were not invoked because this node had lost its lease (NODE-3).",
     ),
     gauge("quintet_disk_free_bytes", "Bytes that the file system of the journal has left for the service."),
     gauge("quintet_build_info", "1, with the `version` of the service."),

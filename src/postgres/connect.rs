@@ -17,6 +17,7 @@ use tokio_postgres::{
     error::Severity,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     fault::{Failure, OpenError},
@@ -35,6 +36,8 @@ pub(crate) struct Connector {
 pub(crate) struct Session {
     pub(crate) client: Client,
     warnings: Arc<AtomicU64>,
+    /// Cancelled when the connection has ended.
+    ended: CancellationToken,
 }
 
 impl Session {
@@ -42,6 +45,11 @@ impl Session {
     /// before the statement returns.
     pub(crate) fn warnings(&self) -> u64 {
         self.warnings.load(Ordering::Acquire)
+    }
+
+    /// Waits until the connection has ended.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 }
 
@@ -72,13 +80,30 @@ impl Connector {
     }
 
     pub(crate) async fn connect(&self) -> Result<Session, Failure> {
+        self.connect_listening(|_| {}).await
+    }
+
+    /// Connects, and passes the payload of each notification on.
+    pub(crate) async fn connect_listening(
+        &self,
+        notified: impl Fn(&str) + Send + 'static,
+    ) -> Result<Session, Failure> {
         let opened = tokio::time::timeout(self.connect_timeout, self.config.connect(self.tls.clone())).await;
         let (client, mut connection) = opened.map_err(|_| Failure::TimedOut)??;
         let warnings = Arc::new(AtomicU64::new(0));
-        let counted = warnings.clone();
+        let ended = CancellationToken::new();
+        let (counted, ends) = (warnings.clone(), ended.clone().drop_guard());
         self.tasks.spawn(async move {
+            let _ends = ends;
             while let Some(Ok(message)) = poll_fn(|context| connection.poll_message(context)).await {
-                let AsyncMessage::Notice(notice) = message else { continue };
+                let notice = match message {
+                    AsyncMessage::Notice(notice) => notice,
+                    AsyncMessage::Notification(notification) => {
+                        notified(notification.payload());
+                        continue;
+                    }
+                    _ => continue,
+                };
                 // NODE-5: the text of a warning may be translated, so each one counts.
                 let harmless = matches!(
                     notice.parsed_severity(),
@@ -90,7 +115,7 @@ impl Connector {
                 }
             }
         });
-        Ok(Session { client, warnings })
+        Ok(Session { client, warnings, ended })
     }
 }
 

@@ -10,28 +10,29 @@ use std::{
 use async_trait::async_trait;
 use quintet_journal::{
     AppendError, Batch, EraseProgress, ErasureRecord, Extent, Journal, JournalError, Lines, Log, Position,
-    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed,
+    ReadLimit, Recovery, Retention, RunRecord, Side, ThreadRecord, ThreadsQuery, Trimmed, Watch,
 };
 use quintet_kernel::{
     ids::{Epoch, Incarnation, MessageId, Offset, ReceiptId, RunId, ThreadId, Timestamp, UserId},
     user::Receipt,
 };
 use quintet_runtime::{ids, tasks::Tasks};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::Client;
 
 use crate::{
-    claim::{self, Claim},
     connect::Connector,
     erase,
-    fault::{Failure, OpenError, closed, unavailable},
+    fault::{Failure, OpenError, closed, without_lease},
     index,
+    node::{self, Node},
     open::{self, Identity},
     options::PostgresOptions,
     pool::Pool,
     reader::{self, Reply},
     threads,
     trim::{self, TrimOrder},
+    wakes::Wakes,
     writer::{AppendJob, Command, Writer, WriterContext},
 };
 
@@ -56,14 +57,16 @@ struct Inner {
     identity: Identity,
     run_records_max: u64,
     connector: Arc<Connector>,
-    claim: Arc<Claim>,
-    pool: Pool,
+    node: Arc<Node>,
+    /// `None` if this process is alone.
+    wakes: Option<Arc<Wakes>>,
+    pool: Arc<Pool>,
     writers: Vec<mpsc::Sender<Command>>,
 }
 
 impl PostgresJournal {
-    /// Opens the journal, and creates or migrates its tables if necessary. If another process serves the database, waits
-    /// once for the end of its claim.
+    /// Opens the journal, and creates or migrates its tables if necessary. If another process keeps this one out, waits
+    /// once for the end of its lease.
     ///
     /// # Errors
     ///
@@ -71,18 +74,28 @@ impl PostgresJournal {
     /// by another process.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
         let PostgresOptions { limits, run_records_max, .. } = options;
+        node::check_terms(&limits)?;
         let tasks = Tasks::default();
         let connector = Arc::new(Connector::new(&options, tasks.clone())?);
         let mut session = connector.connect().await.map_err(of_failure)?;
         let identity = open::prepare(&mut session.client).await?;
-        let lease = Duration::from_millis(limits.postgres_lease_ms);
-        let claim = Claim::take(&mut session.client, ids::fresh(), options.exclusive, lease).await?;
+        let node = Node::join(&mut session.client, ids::fresh(), options.exclusive, &limits).await?;
         drop(session);
-        claim.keep(connector.clone(), identity.clone(), &tasks);
+        node.keep(connector.clone(), identity.clone(), &tasks);
+        let timeout = Duration::from_millis(limits.postgres_read_timeout_ms);
+        let pool =
+            Pool::new(connector.clone(), identity.clone(), limits.postgres_reader_connections_max, timeout);
+        let pool = Arc::new(pool);
+        let wakes = (!options.exclusive).then(|| {
+            let wakes = Arc::new(Wakes::new(identity.origin, node.incarnation, limits));
+            wakes.start(&connector, &identity, &pool, &tasks);
+            wakes
+        });
         let context = WriterContext {
             connector: connector.clone(),
             identity: identity.clone(),
-            claim: claim.clone(),
+            node: node.clone(),
+            wakes: wakes.clone(),
             limits,
         };
         let writers = (0..limits.postgres_writer_connections.max(1)).map(|_| {
@@ -91,14 +104,13 @@ impl PostgresJournal {
             commands
         });
         let writers = writers.collect();
-        let timeout = Duration::from_millis(limits.postgres_read_timeout_ms);
-        let pool =
-            Pool::new(connector.clone(), identity.clone(), limits.postgres_reader_connections_max, timeout);
-        Ok(Self { shared: Arc::new(Inner { identity, run_records_max, connector, claim, pool, writers }) })
+        Ok(Self {
+            shared: Arc::new(Inner { identity, run_records_max, connector, node, wakes, pool, writers }),
+        })
     }
 
-    /// Closes the journal, even if clones still exist: pending appends are written, the claim is given up, and further
-    /// appends and reads fail.
+    /// Closes the journal, even if clones still exist: pending appends are written, the lease is given up, and
+    /// further appends and reads fail.
     ///
     /// # Errors
     ///
@@ -113,12 +125,13 @@ impl PostgresJournal {
         for done in closing {
             done.await.map_err(|_| closed())?;
         }
-        self.shared.claim.stop();
+        self.shared.wakes.iter().for_each(|wakes| wakes.stop());
+        self.shared.node.stop();
         self.shared.pool.close();
         match self.shared.connector.connect().await {
-            Ok(session) => claim::release(&session, self.shared.claim.holder).await,
+            Ok(session) => self.shared.node.leave(&session).await,
             Err(failure) => {
-                tracing::warn!(error = %failure.into_error(), "the claim of the database remains until it expires");
+                tracing::warn!(error = %failure.into_error(), "the row of this node remains until its lease has expired");
             }
         }
         Ok(())
@@ -127,7 +140,8 @@ impl PostgresJournal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.claim.stop();
+        self.wakes.iter().for_each(|wakes| wakes.stop());
+        self.node.stop();
     }
 }
 
@@ -154,25 +168,42 @@ impl Journal for PostgresJournal {
     }
 
     fn incarnation(&self) -> Incarnation {
-        Incarnation(self.shared.claim.holder)
+        Incarnation(self.shared.node.incarnation)
     }
 
     fn is_shared(&self) -> bool {
-        !self.shared.claim.exclusive
+        !self.shared.node.exclusive
     }
 
-    /// With the claim, this process is alone. Without it no lease is known, so no run is taken over (RUN-13).
+    /// A node that has expired by the clock of the database is removed before it is returned, so that it stays expired
+    /// (RUN-13). If this process is alone, every other one has expired.
     async fn expired(
         &self,
         executors: &BTreeSet<Incarnation>,
     ) -> Result<BTreeSet<Incarnation>, JournalError> {
-        if self.is_shared() {
-            return Ok(BTreeSet::new());
+        if !self.shared.node.holds() {
+            return Err(without_lease());
         }
-        if !self.shared.claim.holds() {
-            return Err(unavailable("this process has lost its claim of the database, or cannot extend it"));
+        let own = self.incarnation();
+        let others = executors.iter().copied().filter(|executor| *executor != own).collect();
+        if !self.is_shared() || executors.is_empty() {
+            return Ok(others);
         }
-        Ok(executors.iter().copied().filter(|executor| *executor != self.incarnation()).collect())
+        let lease = self.shared.pool.lease().await?;
+        lease.run(async |client: &mut Client| -> Reply<_> { Ok(node::expired(client, &others).await?) }).await
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.shared.node.holds()
+    }
+
+    async fn lease_lost(&self) {
+        self.shared.node.lost().await;
+    }
+
+    fn watch(&self, user_id: &UserId, wake: Arc<Notify>) -> Watch {
+        let wakes = self.shared.wakes.as_ref();
+        wakes.map_or_else(Watch::default, |wakes| wakes.watches.watch(wakes.key(user_id), user_id, wake))
     }
 
     fn log(&self, user_id: &UserId) -> Arc<dyn Log> {
@@ -182,6 +213,13 @@ impl Journal for PostgresJournal {
     async fn unfinished(&self) -> Result<Vec<UserId>, JournalError> {
         let lease = self.shared.pool.lease().await?;
         lease.run(async |client: &mut Client| reader::unfinished(client).await).await
+    }
+
+    async fn abandoned(&self, limit: usize) -> Result<Vec<UserId>, JournalError> {
+        let Some(wakes) = &self.shared.wakes else { return Ok(Vec::new()) };
+        let lease = self.shared.pool.lease().await?;
+        let waited_ms = wakes.limits.postgres_lease_ms;
+        lease.run(async |client: &mut Client| reader::abandoned(client, limit, waited_ms).await).await
     }
 
     /// Writes and reads, since a ready journal has to do both (DEL-7).
@@ -247,6 +285,10 @@ impl Log for PostgresLog {
         writer.send(Command::Append(append)).await.map_err(|_| closed())?;
         // A writer that ended without a reply may have committed (DEL-7).
         done.await.map_err(|_| closed())?
+    }
+
+    fn holds_lease(&self) -> bool {
+        self.shared.node.holds()
     }
 
     async fn extent(&self) -> Result<Extent, JournalError> {

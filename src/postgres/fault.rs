@@ -48,13 +48,22 @@ pub enum OpenError {
         /// The newest version that this code reads.
         known: u32,
     },
-    /// Another process serves the database.
-    #[error("another process serves this database (claim {holder}, renewed for another {left_ms} ms)")]
+    /// Another process serves the database, and one of both needs it for itself.
+    #[error("another process serves this database (node {holder}, with a lease of another {left_ms} ms)")]
     Claimed {
-        /// The id of its claim.
+        /// The id of its node.
         holder: String,
-        /// Time until its claim expires unless it is renewed.
+        /// Time until its lease expires unless it is renewed.
         left_ms: i64,
+    },
+    /// The lease is too short to be renewed twice before its end.
+    #[error(
+        "postgres_lease_ms is below {least_ms}: it has to last for two renewals (postgres_renewal_interval_ms) and \
+         postgres_lease_margin_ms"
+    )]
+    ShortLease {
+        /// The shortest lease with the other settings.
+        least_ms: u64,
     },
     /// The journal is damaged.
     #[error("the journal is damaged: {0}")]
@@ -73,6 +82,7 @@ pub(crate) enum Failure {
     Sql(tokio_postgres::Error),
     Damaged(String),
     TimedOut,
+    Journal(JournalError),
 }
 
 impl From<tokio_postgres::Error> for Failure {
@@ -93,12 +103,17 @@ impl Failure {
             Self::Sql(error) => fault(&error),
             Self::Damaged(what) => JournalError::Damaged(what),
             Self::TimedOut => unavailable("the database did not answer in time"),
+            Self::Journal(error) => error,
         }
     }
 }
 
 pub(crate) fn unavailable(what: impl Into<String>) -> JournalError {
     JournalError::Unavailable(what.into())
+}
+
+pub(crate) fn without_lease() -> JournalError {
+    unavailable("this node has lost its lease, or cannot renew it")
 }
 
 pub(crate) fn closed() -> JournalError {

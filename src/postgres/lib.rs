@@ -14,8 +14,9 @@
 //!   it, such as the one that replication was not waited for (NODE-5). In every other case its outcome is unknown, and
 //!   [`Log::recovery`](quintet_journal::Log::recovery) waits until it is final (DEL-7): each writer connection has a row of
 //!   its own, which its appends lock, and which is deleted before the log is read back.
-//! - One process at a time serves a database: it holds a claim with a lease by the clock of the database. A process that
-//!   takes over deletes the rows of the earlier writers, so that none of their appends succeeds afterwards.
+//! - Each process is a node with a lease by the clock of the database, and gives it up before it can expire there (NODE-2).
+//!   The append of a node without a lease is refused by its own statement. A node that was seen as expired stays so, and
+//!   the runs that it executes may be taken over (RUN-13). A process may have the database to itself instead.
 //! - A database that was restored into another cluster, or that failed over to another timeline, has a new epoch before
 //!   anything is served (DEL-3). A journal that is open does not follow a fail-over: it is unavailable until it is opened
 //!   anew.
@@ -23,20 +24,20 @@
 //! Statements are unnamed, so that a pooler in transaction mode may stand between. The modules:
 //!
 //! - `engine`: the journal and its logs; `options`: settings; `open`: migrations, identity, claim
-//! - `connect`: connections and their warnings; `pool`: reader connections; `claim`: the lease
-//! - `writer`: grouped appends, and their outcome after a failure
+//! - `connect`: connections and their warnings; `pool`: reader connections; `node`: the lease
+//! - `wakes`: hints between nodes; `writer`: grouped appends, and their outcome after a failure
 //! - `reader`, `index`, `threads`: queries; `trim`, `erase`: retention and erasure (DEL-8)
 //! - `schema`: the tables; `statement`: statements that are composed; `fault`: errors
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs, unreachable_pub, clippy::missing_errors_doc)]
 
-mod claim;
 mod connect;
 mod engine;
 mod erase;
 mod fault;
 mod index;
+mod node;
 mod open;
 mod options;
 mod pool;
@@ -45,6 +46,7 @@ mod schema;
 mod statement;
 mod threads;
 mod trim;
+mod wakes;
 mod writer;
 
 pub use self::{

@@ -25,8 +25,20 @@ quintet_runtime::limits! {
         pub postgres_settle_timeout_ms: u64 = 5_000, in 100..=60_000;
         /// Longest time between two attempts to connect a writer, in milliseconds.
         pub postgres_reconnect_interval_ms_max: u64 = 2_000, in 10..=60_000;
-        /// Time after which a claim that was not renewed may be taken over, in milliseconds.
+        /// Time after which the lease of a node that was not renewed expires, by the clock of the database, in milliseconds.
         pub postgres_lease_ms: u64 = 10_000, in 1_000..=600_000;
+        /// Time between two renewals of the lease, in milliseconds. Two of them and the margin have to fit into the lease.
+        pub postgres_renewal_interval_ms: u64 = 2_500, in 100..=200_000;
+        /// Time for which the wake-ups of other nodes are collected into one notification, in milliseconds.
+        pub postgres_wake_interval_ms: u64 = 5, in 1..=1_000;
+        /// Users that are named in the wake-ups of one interval; if there are more, all are woken.
+        pub postgres_wake_users_max: usize = 4_096, in 1..=1_000_000;
+        /// Time between two polls for the appends of other nodes, in case a wake-up was lost, in milliseconds.
+        pub postgres_poll_interval_ms: u64 = 500, in 10..=60_000;
+        /// Users in one query of a poll.
+        pub postgres_poll_users_max: usize = 1_000, in 1..=100_000;
+        /// Time before the end of its lease at which a node gives it up, in milliseconds. The clocks of the hosts that the database fails over to must agree within it.
+        pub postgres_lease_margin_ms: u64 = 1_000, in 50..=60_000;
     }
 }
 
@@ -43,8 +55,7 @@ pub struct PostgresOptions {
     /// Run records kept of each user after their entries are trimmed. A message id is remembered as long as its record
     /// (DEL-6).
     pub run_records_max: u64,
-    /// True to hold the claim, so that no other process serves the database. Without it appends of several processes are
-    /// safe, but their resumes, epochs and wake-ups are not coordinated yet: for tests and tools.
+    /// True to keep other processes out while this one serves the database. Without it the process is one of several nodes.
     pub exclusive: bool,
 }
 
@@ -77,5 +88,9 @@ pub(crate) const ERASE_ENTRIES_MAX: usize = 1024;
 pub(crate) const ERASE_BYTES_MAX: usize = 1024 * 1024;
 /// First wait after a failed connection of a writer, in milliseconds; it doubles up to its limit.
 pub(crate) const RECONNECT_INTERVAL_MS_MIN: u64 = 20;
+/// Time until a connection for wake-ups is opened again, in milliseconds.
+pub(crate) const WAKE_RETRY_MS: u64 = 500;
+/// Attempts to renew a lease in the time between two renewals, after one without an answer.
+pub(crate) const RENEWAL_RETRIES: u32 = 5;
 /// Times that an append is tried whose row another transaction holds.
 pub(crate) const CONTENDED_TRIES_MAX: usize = 4;

@@ -9,6 +9,7 @@ use quintet_journal::{
     lines::LinesBuilder,
 };
 use quintet_kernel::ids::{Offset, UserId};
+use quintet_runtime::clock;
 use tokio_postgres::{
     Client, Row,
     types::{FromSql, Type},
@@ -61,6 +62,37 @@ pub(crate) async fn unfinished(client: &Client) -> Reply<Vec<UserId>> {
                  UNION SELECT uid FROM erasures WHERE closed IS NULL)
              ORDER BY id",
             &[],
+        )
+        .await?;
+    rows.iter().map(|row| user_id(get(row, 0)?)).collect()
+}
+
+/// Returns users with an open run whose executor has no lease, or with a message that has waited for a while although
+/// nothing of its thread runs, in any order, so that several nodes rarely begin with the same user. The executors are
+/// enumerated first, one step of the index each: there are few of them, and many runs.
+pub(crate) async fn abandoned(client: &Client, limit: usize, waited_ms: u64) -> Reply<Vec<UserId>> {
+    let before = int(clock::now().0.saturating_sub(waited_ms));
+    let rows = client
+        .query_typed(
+            "WITH RECURSIVE e (executor) AS (
+                 (SELECT executor FROM runs WHERE completed IS NULL AND executor IS NOT NULL
+                  ORDER BY executor LIMIT 1)
+                 UNION ALL
+                 SELECT (SELECT r.executor FROM runs r WHERE r.completed IS NULL AND r.executor > e.executor
+                         ORDER BY r.executor LIMIT 1)
+                 FROM e WHERE e.executor IS NOT NULL),
+             gone AS (
+                 SELECT executor FROM e WHERE executor IS NOT NULL AND NOT EXISTS (
+                     SELECT FROM nodes n WHERE n.incarnation = e.executor AND n.lease_until > now()))
+             SELECT user_id FROM users WHERE id IN (
+                 SELECT r.uid FROM gone JOIN runs r ON r.executor = gone.executor AND r.completed IS NULL
+                 UNION
+                 SELECT r.uid FROM runs r
+                 WHERE r.executor IS NULL AND r.completed IS NULL AND r.started IS NULL AND r.accepted_at < $2
+                     AND NOT EXISTS (SELECT FROM runs o WHERE o.uid = r.uid AND o.thread_id = r.thread_id
+                                     AND o.completed IS NULL AND o.started IS NOT NULL))
+             ORDER BY random() LIMIT $1",
+            &[(&(limit as i64), Type::INT8), (&before, Type::INT8)],
         )
         .await?;
     rows.iter().map(|row| user_id(get(row, 0)?)).collect()

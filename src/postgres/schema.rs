@@ -129,7 +129,23 @@ pub(crate) const MIGRATIONS: &[&str] = &[
     );
     CREATE INDEX erasures_open ON erasures (uid) WHERE closed IS NULL;
     "#,
+    // 2: nodes, in the place of the claim of a single process; runs by executor.
+    r#"
+    CREATE TABLE nodes (
+        incarnation uuid PRIMARY KEY,
+        exclusive   boolean NOT NULL,      -- no other node is let in meanwhile
+        since       timestamptz NOT NULL DEFAULT now(),
+        lease_until timestamptz NOT NULL   -- by the clock of the database
+    ) WITH (fillfactor = 50);
+    INSERT INTO nodes (incarnation, exclusive, lease_until) SELECT holder, true, expires_at FROM claim;
+    DROP TABLE claim;
+
+    CREATE INDEX runs_by_executor ON runs (executor) WHERE completed IS NULL;
+    "#,
 ];
+
+/// Serialises the nodes that join.
+pub(crate) const NODES_LOCK: i64 = 0x514e_5455;
 
 /// Serialises migrations of concurrent processes: a number that other applications are unlikely to lock.
 pub(crate) const MIGRATION_LOCK: i64 = 0x514e_5454;

@@ -3,6 +3,7 @@
 //! - [`cases`]: the number of cases of a property test
 //! - [`kernel`]: an oracle of the kernel, written from the rules alone
 //! - [`fuzz`]: the bodies of the fuzz targets
+//! - [`ports`]: ports for servers that cannot choose one themselves
 //!
 //! With the feature `agents`:
 //!
@@ -27,6 +28,7 @@
 pub mod cases;
 pub mod fuzz;
 pub mod kernel;
+pub mod ports;
 
 #[cfg(feature = "agents")]
 pub mod live_run;

@@ -224,6 +224,25 @@ for (const transport of ["rest", "single", "auto"]) {
       assert.equal(new Set(log.map((entry) => entry.thread_id)).size, 2);
     });
 
+    // `useThreads` shows an error if `threadEndpoints.list` is false, and `useMemories` has this store. Of memories, CopilotKit
+    // asks by itself only where a runtime names its platform.
+    it("pinned: threads and memories are absent: no request is sent, the list is empty, and a change is an error", async () => {
+      const { core } = await open("lea");
+      const { fetch } = globalThis;
+      const sent = [];
+      globalThis.fetch = (...request) => (sent.push(String(request[0])), fetch(...request));
+      try {
+        assert.deepEqual([core.threadEndpoints.list, core.threadEndpoints.mutations], [false, false]);
+        const memories = core.getMemoryStore();
+        await assert.rejects(memories.addMemory({ content: "x", kind: "topical" }), /not configured/);
+        memories.refresh();
+        assert.deepEqual(memories.getState().memories, []);
+        assert.deepEqual(sent, []);
+      } finally {
+        globalThis.fetch = fetch;
+      }
+    });
+
     it("iso_3: the thread of another user is an empty one", async () => {
       const own = await open("gus");
       say(own.agent, script({ answer: "secret" }));

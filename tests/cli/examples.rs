@@ -3,11 +3,13 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::TcpListener,
     process::{Child, Command, Stdio},
 };
 
-use quintet_testkit::peer_process::{Generation, Process};
+use quintet_testkit::{
+    peer_process::{Generation, Process},
+    ports::spare_port,
+};
 use serde_json::{Value, json};
 
 use crate::command::{Service, on_free_ports, soon};
@@ -85,7 +87,7 @@ struct HttpServer(Child, u16);
 
 impl HttpServer {
     fn start(script: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = spare_port();
         let mut command = Command::new("node");
         command.args([script, "streamableHttp"]).env("PORT", port.to_string());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -27,8 +27,10 @@ async fn kills_at_random_instants_lose_nothing_that_postgresql_has() {
     let crowd = Crowd::new(&context, users as usize, PlannedMessage::any);
     let command = || -> Command {
         let mut command = watched(&folder);
-        // A process that follows a kill waits for the end of the earlier claim.
-        command.args(["--journal", &address]).env("QUINTET_POSTGRES_LEASE_MS", "1000");
+        // A process that follows a kill waits for the end of the earlier lease.
+        command.args(["--journal", &address]);
+        command.env("QUINTET_POSTGRES_LEASE_MS", "1000").env("QUINTET_POSTGRES_LEASE_MARGIN_MS", "100");
+        command.env("QUINTET_POSTGRES_RENEWAL_INTERVAL_MS", "250");
         command
     };
     let tally = kill_and_judge(&context, &crowd, kills, command).await;
@@ -36,7 +38,7 @@ async fn kills_at_random_instants_lose_nothing_that_postgresql_has() {
     assert!(tally.runs as u64 > kills, "a campaign without load shows nothing: {tally:?}");
     assert_eq!(tally.interrupted, 0, "all agents here resume after a crash: {tally:?}");
     assert!(!folder.exists(), "nothing is embedded");
-    // The service has given its claim up.
+    // The service has given its lease up.
     let journal = open(&address).await;
     assert_eq!(journal.unfinished().await.unwrap(), [], "every run has ended");
 }

@@ -21,8 +21,7 @@ folder=$(mktemp -d)
 coproc SMALL { exec node "$here/smollm.mjs" "$model" 2>"$folder/small"; }
 small=$SMALL_PID
 exec {small_out}<&"${SMALL[0]}" {small_in}>&"${SMALL[1]}"
-port=$(node -e 'const s=require("net").createServer().listen(0,"127.0.0.1",()=>{console.log(s.address().port);s.close()})')
-node "$here/node_modules/@copilotkit/aimock/dist/cli.js" -p "$port" -f "$here/fixtures.json" >"$folder/mock" 2>&1 &
+node "$here/node_modules/@copilotkit/aimock/dist/cli.js" -p 0 -f "$here/fixtures.json" >"$folder/mock" 2>&1 &
 mock=$!
 finish() {
   local code=$?
@@ -40,5 +39,6 @@ for ((attempt = 0; attempt < 100; attempt++)); do
   sleep 0.1
 done
 MODEL_SMALL=$(node -p 'JSON.parse(process.argv[1]).listen' "$ready")
-export MODEL_SMALL MODEL_MOCK=http://127.0.0.1:$port
+MODEL_MOCK=$(sed -n 's/.*listening on //p' "$folder/mock")
+export MODEL_SMALL MODEL_MOCK
 "$@"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quintet import Cursor, Gap, LogReplacedError, QuintetError
+from quintet import AsyncQuintet, Cursor, Gap, LogReplacedError, Quintet, QuintetError
 from quintet._reader import BrokenContract, LogReader
 
 
@@ -146,3 +146,10 @@ def test_auth_3_a_refused_credential_is_replaced_three_times() -> None:
 def test_conn_4_what_is_not_a_frame_is_refused(text: str | bytes) -> None:
     with pytest.raises(BrokenContract):
         connected().receive(text)
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ws://127.0.0.1:8080", ""])
+def test_an_address_without_http_is_an_error_at_once(url: str) -> None:
+    for client in (Quintet, AsyncQuintet):
+        with pytest.raises(ValueError, match="http://"):
+            client(url, "token")

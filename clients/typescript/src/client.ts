@@ -28,10 +28,10 @@ export class Quintet {
   #loaded = false;
   #online = (): void => void (this.state.phase === 'waiting' && this.connect());
 
-  /** Creates a client. It connects with `connect` or the first `entries`. */
+  /** Creates a client. It connects with `connect`, the first command or the first `entries`. Throws a `TypeError` if `url` is no URL, or there is no `WebSocket`. */
   constructor(options: QuintetOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
-    if (!WebSocket) throw new TypeError('no global WebSocket: pass one');
+    if (!WebSocket) throw new TypeError('no global WebSocket: pass that of the package ws');
     this.#options = { ...DEFAULTS, ...options, WebSocket };
     this.#outbox = new Outbox(this.#options.outboxMax);
     this.#socket = new Socket(this.#options,
@@ -188,7 +188,7 @@ export class Quintet {
     this.#save();
     this.#publish({});
     // A paused connection is opened for the command alone.
-    if (this.state.phase === 'paused') this.#socket.input({ type: 'connect' });
+    if (/idle|paused/.test(this.state.phase)) this.connect();
     try {
       return await outcome;
     } finally {

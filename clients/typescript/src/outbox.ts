@@ -226,6 +226,7 @@ export function invalid(command: Command): string | null {
     const id = (command as unknown as Record<string, unknown>)[field];
     if (id != null && !(typeof id === 'string' && /^[!-~]{1,128}$/.test(id))) return `${field}: not 1-128 visible ASCII`;
   }
+  if ('run_id' in command && !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(command.run_id)) return 'run_id: not a UUID';
   if (command.type === 'send_message' && command.text === '') return 'text: empty';
   // `JSON.stringify` writes an unpaired surrogate as an escape, and nothing else that begins like this.
   return /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(command)) ? 'unpaired surrogate' : null;

@@ -50,6 +50,7 @@ export interface SocketHooks {
 export class Socket {
   #options: SocketOptions;
   #hooks: SocketHooks;
+  #url: string;
   #state: ConnectionState = IDLE;
   #socket: WebSocketLike | null = null;
   #credential: Credential | null = null;
@@ -57,6 +58,7 @@ export class Socket {
   #timers = new Map<Timer, unknown>();
 
   constructor(options: SocketOptions, hooks: SocketHooks) {
+    this.#url = new URL('/v1/ws', options.url).href.replace('http', 'ws');
     this.#options = options;
     this.#hooks = hooks;
   }
@@ -127,12 +129,10 @@ export class Socket {
   }
 
   #open(): void {
-    const url = new URL('/v1/ws', this.#options.url);
-    url.protocol = url.protocol.replace('http', 'ws');
     const closed = (code: number, message: string) => this.input({ type: 'closed', code, message, dice: this.#options.random() });
     let socket: WebSocketLike;
     try {
-      socket = this.#socket = new this.#options.WebSocket(url.href, 'quintet.v1');
+      socket = this.#socket = new this.#options.WebSocket(this.#url, 'quintet.v1');
     } catch (error) {
       return closed(1006, String(error)); // a policy of the page, for example
     }

@@ -8,11 +8,19 @@ import {
   lastAssistantMessageIsCompleteWithToolCalls,
   readUIMessageStream,
   type ChatInit,
+  type ChatTransport,
   type UIMessage,
 } from 'ai';
 import fc from 'fast-check';
 import type { Quintet } from 'quintet';
-import { QuintetChatTransport, type QuintetChatTransportOptions, type QuintetMetadata } from 'quintet/ai-sdk';
+import {
+  QuintetChatTransport,
+  type ProgressData,
+  type QuintetChatTransportOptions,
+  type QuintetMessage,
+  type QuintetMetadata,
+  type RunData,
+} from 'quintet/ai-sdk';
 import type { FakeAgent, FakeRun } from 'quintet/testing';
 import { pair, when } from './harness.js';
 import { anyWord, logOf } from './words.js';
@@ -62,6 +70,21 @@ test('send: text, reasoning, tools and progress become the parts of one message,
   const { quintet } = answer?.metadata as { quintet: QuintetMetadata };
   assert.equal(quintet.status, 'succeeded');
   assert.deepEqual(plain(transport.messages('t')), plain(chat.messages));
+  client.close();
+});
+
+test('the types: a chat of the messages of this package, of messages of its own, or of any', async () => {
+  type Mine = UIMessage<{ quintet?: QuintetMetadata }, { run: RunData; progress: ProgressData }>;
+  const { client } = pair();
+  const transport = new QuintetChatTransport({ client });
+  const any: ChatTransport<UIMessage> = transport;
+  const chat = new Chat<QuintetMessage>({ id: 't', transport, messages: transport.messages('t') });
+  await chat.sendMessage({ text: 'x' });
+  const [part] = chat.messages.at(-1)!.parts.filter(({ type }) => type === 'data-run');
+  assert.equal(part?.type === 'data-run' && part.data.status, 'succeeded');
+  const own = new QuintetChatTransport<Mine>({ client });
+  assert.equal(new Chat<Mine>({ id: 't', transport: own, messages: own.messages('t') }).messages[1]?.metadata?.quintet?.status, 'succeeded');
+  assert.equal(any.resumeStreamIsReplay, true);
   client.close();
 });
 
@@ -287,13 +310,14 @@ test('regenerate and edit send new messages beside the old ones, with the same p
   const { client, server } = pair({ agent: (run) => run.answer(`${run.message.text} ${++runs}`) });
   const { chat, transport } = chatOf(client);
   await chat.sendMessage({ text: 'a' });
-  await chat.sendMessage({ text: 'b' });
+  await chat.sendMessage({ text: 'b' }, { body: { agent_name: 'other' } });
   await chat.regenerate();
   assert.deepEqual(chat.messages.map(textOf), ['a', 'a 1', 'b', 'b 3']);
   await chat.sendMessage({ text: 'B', messageId: chat.messages[2]!.id });
   assert.deepEqual(chat.messages.map(textOf), ['a', 'a 1', 'B', 'B 4']);
   const sent = server.received.filter((frame) => frame.type === 'send_message');
   assert.deepEqual(sent.map((frame) => 'parent' in frame && frame.parent), [false, false, 1, 1]);
+  assert.deepEqual(sent.map((frame) => 'agent_name' in frame && frame.agent_name), [false, 'other', 'other', 'other']);
   assert.deepEqual(transport.messages('t').map(textOf), ['a', 'a 1', 'B', 'B 4']);
   client.close();
 });

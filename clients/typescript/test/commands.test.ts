@@ -6,6 +6,8 @@ import { answerOf, openQuestions, QuintetError, type ServerFrame } from 'quintet
 import { memoryStorage, type FakeRun } from 'quintet/testing';
 import { pair, takeUntil, when } from './harness.js';
 
+/** The id of no run. */
+const NO_RUN = '01a1ee56-5e01-7c3d-8e4f-0123456789ab';
 const code = (expected: string) => (error: unknown) => error instanceof QuintetError && error.code === expected;
 
 test('del_6: a message whose answer is lost is sent again under its id, and there is one run', async () => {
@@ -94,13 +96,31 @@ test('a frame over the limit, and ids that cannot be, are refused before they ar
   const { client, server } = pair({ limits: { frame_bytes_max: 1_000 } });
   client.connect();
   await client.caughtUp();
-  await assert.rejects(client.answer('r', 'c', 'x'.repeat(2_000)), code('too_large'));
+  await assert.rejects(client.answer(NO_RUN, 'c', 'x'.repeat(2_000)), code('too_large'));
   await assert.rejects(client.send({ thread_id: 'with space', text: 'x' }), code('invalid_field'));
   await assert.rejects(client.send({ thread_id: 't', text: '' }), code('invalid_field'));
+  for (const run_id of ['nothing', NO_RUN.toUpperCase(), undefined as never]) await assert.rejects(client.cancel(run_id), code('invalid_field'));
   await assert.rejects(client.send({ thread_id: 't', text: 'a\ud800' }), code('invalid_field'));
   assert.deepEqual(server.received.map(({ type }) => type), ['hello']);
   await client.send({ thread_id: 't', text: '\\ud800 😀' }); // a backslash in a text is no surrogate
   client.close();
+});
+
+test('a command connects an idle client', async () => {
+  const { client } = pair();
+  const { duplicate } = await client.send({ thread_id: 't', text: 'x' });
+  assert.deepEqual([duplicate, client.state.phase], [false, 'live']);
+  client.disconnect();
+  void client.send({ thread_id: 't', text: 'y' }).catch(() => undefined);
+  assert.equal(client.state.phase, 'closed', 'a command does not undo a disconnect');
+  client.close();
+});
+
+test('settings that cannot work are an error at once', () => {
+  const { open } = pair();
+  for (const url of ['localhost:8080', 'service', undefined as never]) assert.throws(() => open({ url }), TypeError);
+  const { WebSocket } = globalThis as { WebSocket?: unknown };
+  if (!WebSocket) assert.throws(() => open({ WebSocket: undefined as never }), /package ws/);
 });
 
 test('the outbox is bounded', async () => {
@@ -122,7 +142,7 @@ test('cancel: the run ends, its open calls first; again, also on another client,
   const other = open();
   other.connect();
   await other.cancel(run_id);
-  await assert.rejects(other.cancel('nothing'), code('not_found'));
+  await assert.rejects(other.cancel(NO_RUN), code('not_found'));
   assert.deepEqual(server.log('ann').slice(-2).map(({ type }) => type), ['tool_completed', 'agent_completed']);
   client.close();
   other.close();

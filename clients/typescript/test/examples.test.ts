@@ -1,8 +1,8 @@
 // The examples: type-checked, built with Vite, and driven in a real Chromium against the real service.
 
 import assert from 'node:assert/strict';
-import { execFile, execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
@@ -183,6 +183,21 @@ describe('the examples in a browser', { skip: (!BINARY || !CHROMIUM) && !process
       await page.close();
     });
   }
+
+  test('the first program of the readme', async () => {
+    const [, program] = /```js\n([^]*?)```/.exec(readFileSync(`${ROOT}/README.md`, 'utf8'))!;
+    assert.match(program!, /127\.0\.0\.1:8080/);
+    const file = `${ROOT}/.test/readme.mjs`;
+    const socket = `import { WebSocket } from 'ws';\nglobalThis.WebSocket ??= WebSocket;\n`;
+    writeFileSync(file, socket + program!.replace('http://127.0.0.1:8080', service.url));
+    const child = spawn(process.execPath, [file], { stdio: ['ignore', 'pipe', 'inherit'], timeout: 30_000 });
+    let shown = '';
+    for await (const chunk of child.stdout.setEncoding('utf8')) {
+      shown += chunk;
+      if (/^succeeded .*84/m.test(shown)) child.kill();
+    }
+    assert.match(shown, /^succeeded .*84/m);
+  });
 
   test('Node.js', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [`${ROOT}/examples/node.mjs`, '12*(3+4)', service.url]);

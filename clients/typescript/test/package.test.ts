@@ -66,10 +66,10 @@ test('no runtime dependency, and nothing of Node.js', async () => {
   }
 });
 
-test('the tarball holds what is exported, the readme and the license, and no test', () => {
+test('the tarball holds what is exported, the examples, the readme and the license, and no test', () => {
   for (const target of JSON.stringify(manifest.exports).matchAll(/"\.\/(dist\/[^"]+)"/g)) assert.ok(files.includes(target[1] as string), target[1]);
-  for (const file of ['README.md', 'LICENSE', 'package.json']) assert.ok(files.includes(file), file);
-  assert.deepEqual(files.filter((file) => !/^(dist\/.*\.(js|d\.ts)|README\.md|LICENSE|package\.json)$/.test(file)), []);
+  for (const file of ['README.md', 'LICENSE', 'package.json', 'examples/react/main.tsx']) assert.ok(files.includes(file), file);
+  assert.deepEqual(files.filter((file) => !/^(dist\/.*\.(js|d\.ts)|examples\/.*\.(html|mjs|tsx|json)|README\.md|LICENSE|package\.json)$/.test(file)), []);
 });
 
 test('publint finds nothing', () => {

@@ -89,6 +89,20 @@ test('useThread and useQuintet: send, stream, answer, in StrictMode with one con
   assert.equal(client.state.phase, 'closed');
 });
 
+test('useThread: edit sends another version of a message to the same agent, or the same text again', async () => {
+  const { client, server } = pair();
+  let edit!: ReturnType<typeof useThread>['edit'];
+  const Grab = () => ((edit = useThread('t').edit), null);
+  const view = mount(<QuintetProvider client={client}><Grab /></QuintetProvider>);
+  for (const text of ['a', 'b']) await act(() => client.send({ thread_id: 't', text, agent_name: 'other' }));
+  const run = client.snapshot.conversations.threads.get('t')!.runs[1]!;
+  await act(() => edit(run, 'B'));
+  await act(() => edit(run));
+  const sent = server.log('ann').filter((entry) => entry.type === 'user_message');
+  assert.deepEqual(sent.map(({ text, parent, agent_name }) => [text, parent, agent_name]), [['a', 0, 'other'], ['b', 1, 'other'], ['B', 1, 'other'], ['b', 1, 'other']]);
+  view.unmount();
+});
+
 test('a thread renders again for its own entries alone', async () => {
   const { client } = pair();
   client.connect();

@@ -676,6 +676,8 @@ function invalid(command) {
     if (id != null && !(typeof id === "string" && /^[!-~]{1,128}$/.test(id)))
       return `${field}: not 1-128 visible ASCII`;
   }
+  if ("run_id" in command && !/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(command.run_id))
+    return "run_id: not a UUID";
   if (command.type === "send_message" && command.text === "")
     return "text: empty";
   return /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(command)) ? "unpaired surrogate" : null;
@@ -724,12 +726,14 @@ var TIMER_MS_MAX = 2 ** 31 - 1;
 var Socket = class {
   #options;
   #hooks;
+  #url;
   #state = IDLE;
   #socket = null;
   #credential = null;
   #fetching = null;
   #timers = /* @__PURE__ */ new Map();
   constructor(options, hooks) {
+    this.#url = new URL("/v1/ws", options.url).href.replace("http", "ws");
     this.#options = options;
     this.#hooks = hooks;
   }
@@ -797,12 +801,10 @@ var Socket = class {
     this.input(input);
   }
   #open() {
-    const url = new URL("/v1/ws", this.#options.url);
-    url.protocol = url.protocol.replace("http", "ws");
     const closed3 = (code, message) => this.input({ type: "closed", code, message, dice: this.#options.random() });
     let socket;
     try {
-      socket = this.#socket = new this.#options.WebSocket(url.href, "quintet.v1");
+      socket = this.#socket = new this.#options.WebSocket(this.#url, "quintet.v1");
     } catch (error) {
       return closed3(1006, String(error));
     }
@@ -892,11 +894,11 @@ var Quintet = class {
   #loading = null;
   #loaded = false;
   #online = () => void (this.state.phase === "waiting" && this.connect());
-  /** Creates a client. It connects with `connect` or the first `entries`. */
+  /** Creates a client. It connects with `connect`, the first command or the first `entries`. Throws a `TypeError` if `url` is no URL, or there is no `WebSocket`. */
   constructor(options) {
     const WebSocket = options.WebSocket ?? globalThis.WebSocket;
     if (!WebSocket)
-      throw new TypeError("no global WebSocket: pass one");
+      throw new TypeError("no global WebSocket: pass that of the package ws");
     this.#options = { ...DEFAULTS, ...options, WebSocket };
     this.#outbox = new Outbox(this.#options.outboxMax);
     this.#socket = new Socket(this.#options, {
@@ -1044,8 +1046,8 @@ var Quintet = class {
     signal?.addEventListener("abort", abort);
     this.#save();
     this.#publish({});
-    if (this.state.phase === "paused")
-      this.#socket.input({ type: "connect" });
+    if (/idle|paused/.test(this.state.phase))
+      this.connect();
     try {
       return await outcome;
     } finally {

@@ -6,7 +6,6 @@
 
 use std::{
     io::{BufRead, BufReader},
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::mpsc,
@@ -14,6 +13,7 @@ use std::{
 };
 
 use quintet_agent::{Answer, Json, tool::ToolSource};
+use quintet_testkit::ports::spare_port;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::join;
@@ -45,9 +45,10 @@ fn python_server() -> String {
 struct HttpPeer(Child, u16);
 
 impl HttpPeer {
-    /// Starts a program with a free port.
+    /// Starts a program with a port of its own. Other tests have thousands of servers, one after another, on ports that the
+    /// kernel chooses: on one of those the client would find the server of another test.
     fn start(command: impl FnOnce(u16) -> Command) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = spare_port();
         Self(spawn(command(port)), port)
     }
 

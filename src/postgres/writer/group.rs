@@ -1,7 +1,7 @@
 //! The rows of a group of batches, and the statement that stores them.
 //!
 //! ```text
-//!   w  the row of this connection, locked; without it nothing is appended
+//!   w  the row of this connection, locked, if its node has a lease; without it nothing is appended
 //!   k  the users whose head and chain are as expected, locked; a row that is locked elsewhere is skipped
 //!   x  the users whose batch does not fit the index
 //!   l  those of k that are not in x: their rows are written, each table by a part of its own

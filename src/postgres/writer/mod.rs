@@ -27,11 +27,12 @@ use uuid::Uuid;
 
 use self::group::UserRow;
 use crate::{
-    claim::Claim,
     connect::{Connector, Session},
-    fault::{Failure, closed, fault, unavailable},
+    fault::{Failure, closed, fault, unavailable, without_lease},
+    node::Node,
     open::Identity,
     options::{PostgresLimits, RECONNECT_INTERVAL_MS_MIN},
+    wakes::Wakes,
 };
 
 /// An order to a writer.
@@ -56,7 +57,8 @@ pub(crate) struct AppendJob {
 pub(crate) struct WriterContext {
     pub(crate) connector: Arc<Connector>,
     pub(crate) identity: Identity,
-    pub(crate) claim: Arc<Claim>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) wakes: Option<Arc<Wakes>>,
     pub(crate) limits: PostgresLimits,
 }
 
@@ -157,9 +159,9 @@ impl Writer {
 
     /// Connects if necessary. On return the outcome of every earlier append is final, and the connection may append.
     async fn open(&mut self) -> Result<&Open, JournalError> {
-        if !self.context.claim.holds() {
+        if !self.context.node.holds() {
             self.give_up();
-            return Err(unavailable("this process has lost its claim of the database, or cannot extend it"));
+            return Err(without_lease());
         }
         let usable = self.session.as_ref().is_some_and(|open| !open.session.client.is_closed());
         if !usable {
@@ -193,7 +195,7 @@ impl Writer {
 
     /// Opens a connection, waits for the end of the appends of earlier ones, and registers it.
     async fn connect(&self) -> Result<Open, JournalError> {
-        let WriterContext { connector, identity, claim, limits } = &self.context;
+        let WriterContext { connector, identity, node, limits, .. } = &self.context;
         let sql = |error: tokio_postgres::Error| fault(&error);
         let mut session = connector.connect().await.map_err(Failure::into_error)?;
         identity.check(&session).await?;
@@ -213,14 +215,15 @@ impl Writer {
             .map_err(sql)?;
         let registered = transaction
             .execute_typed(
-                "WITH held AS (SELECT holder FROM claim WHERE holder = $2 FOR SHARE)
-                 INSERT INTO writers (session, holder) SELECT $1, $2 WHERE NOT $3 OR EXISTS (SELECT FROM held)",
-                &[(&id, Type::UUID), (&claim.holder, Type::UUID), (&claim.exclusive, Type::BOOL)],
+                "WITH held AS (SELECT incarnation FROM nodes WHERE incarnation = $2 FOR KEY SHARE)
+                 INSERT INTO writers (session, holder) SELECT $1, incarnation FROM held",
+                &[(&id, Type::UUID), (&node.incarnation, Type::UUID)],
             )
             .await
             .map_err(sql)?;
         if registered == 0 {
-            return Err(unavailable("another process has taken over the database"));
+            node.refused();
+            return Err(without_lease());
         }
         transaction.commit().await.map_err(sql)?;
         Ok(Open { session, id })
@@ -250,7 +253,7 @@ impl Writer {
         let written = client.execute_typed("UPDATE writers SET since = now() WHERE session = $1", &params);
         let result = match timeout(limit, written).await {
             Ok(Ok(1)) => return Ok(()),
-            Ok(Ok(_)) => unavailable("another process has taken over the database"),
+            Ok(Ok(_)) => without_lease(),
             Ok(Err(error)) => fault(&error),
             Err(_) => Failure::TimedOut.into_error(),
         };

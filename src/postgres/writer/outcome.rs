@@ -12,7 +12,7 @@ use super::{
     group::{Group, UserRow},
 };
 use crate::{
-    fault::{Failure, describe, fault, is_misfit, is_refusal, unavailable},
+    fault::{Failure, describe, fault, is_misfit, is_refusal, unavailable, without_lease},
     options::{CONTENDED_TRIES_MAX, USERS_AT_HAND_MAX},
 };
 
@@ -20,6 +20,8 @@ use crate::{
 enum CommitFailure {
     /// The server rolled it back.
     Refused(tokio_postgres::Error),
+    /// The node has no lease, so that nothing was appended.
+    WithoutLease,
     /// It may be committed, now or later (DEL-7).
     Unknown(JournalError),
 }
@@ -96,6 +98,11 @@ impl Writer {
                 let error = fault(&error);
                 tracing::error!(%error, batches = jobs.len(), "commit failed");
                 fail(jobs.into_iter().map(|(append, ..)| append), &error)
+            }
+            Err(CommitFailure::WithoutLease) => {
+                self.context.node.refused();
+                self.give_up();
+                fail(jobs.into_iter().map(|(append, ..)| append), &without_lease())
             }
             Err(CommitFailure::Unknown(error)) => {
                 metrics::counter!("quintet_postgres_unknown_appends_total").increment(jobs.len() as u64);
@@ -197,11 +204,13 @@ impl Writer {
             }
             Ok(Ok(rows)) => rows,
         };
-        let verdict = |row: &tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get(1)?));
-        rows.iter()
-            .map(verdict)
-            .collect::<Result<_, tokio_postgres::Error>>()
-            .map_err(|error| CommitFailure::Unknown(fault(&error)))
+        let verdict = |row: &tokio_postgres::Row| -> Result<Option<(i64, bool)>, tokio_postgres::Error> {
+            let Some(user) = row.try_get(0)? else { return Ok(None) };
+            Ok(Some((user, row.try_get(1)?)))
+        };
+        let verdicts: Result<Option<HashMap<i64, bool>>, _> = rows.iter().map(verdict).collect();
+        let verdicts = verdicts.map_err(|error| CommitFailure::Unknown(fault(&error)))?;
+        verdicts.ok_or(CommitFailure::WithoutLease)
     }
 
     /// Returns the appends whose rows were locked, or whose heads have moved.
@@ -216,6 +225,10 @@ impl Writer {
             if appended == Some(&true) {
                 if let Some(last) = append.batch.resumes.last() {
                     self.incarnation = last.incarnation.or(self.incarnation);
+                }
+                // NODE-4: after the commit, and apart from it.
+                if let Some(wakes) = &self.context.wakes {
+                    wakes.moved(&append.user_id, after.position());
                 }
                 self.users.insert(append.user_id, after);
                 // A caller that is gone finds the outcome in the log.

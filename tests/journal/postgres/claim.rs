@@ -37,7 +37,7 @@ async fn run_6_a_process_whose_claim_was_taken_over_cannot_append() {
     let first = PostgresJournal::open(options).await.unwrap();
     let mut ann = LogWriter::new("ann");
     ann.whole_run(1, "t").append_to(&first).await;
-    execute(&address, "UPDATE claim SET expires_at = now()").await;
+    execute(&address, "UPDATE nodes SET lease_until = now()").await;
     let second = PostgresJournal::open(hasty(&address)).await.unwrap();
     let mut late = ann.clone();
     let refused = first.log(&late.user_id).append(late.whole_run(9, "t").batch()).await;

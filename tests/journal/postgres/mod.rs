@@ -2,8 +2,10 @@
 
 mod claim;
 mod kills;
+mod nodes;
 mod shared;
 mod unknown;
+mod wakes;
 
 use quintet_postgres::{PostgresJournal, PostgresOptions};
 use quintet_testkit::postgres::{Server, execute, open, schema};
@@ -18,6 +20,8 @@ async fn open_shared(address: &str) -> PostgresJournal {
 fn hasty(address: &str) -> PostgresOptions {
     let mut options = PostgresOptions::new(address);
     options.limits.postgres_lease_ms = 1_000;
+    options.limits.postgres_renewal_interval_ms = 250;
+    options.limits.postgres_lease_margin_ms = 100;
     options.limits.postgres_append_timeout_ms = 500;
     options.limits.postgres_settle_timeout_ms = 300;
     options.limits.postgres_reconnect_interval_ms_max = 50;
@@ -39,6 +43,10 @@ impl Lock {
         let client = client(address).await;
         client.batch_execute(&format!("BEGIN; {statement}")).await.unwrap();
         Self(client)
+    }
+
+    async fn keep(self) {
+        self.0.batch_execute("COMMIT").await.unwrap();
     }
 
     async fn undo(self) {

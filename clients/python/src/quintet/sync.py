@@ -44,7 +44,10 @@ class Quintet:
 
         `timeout`: seconds for one command with all its attempts, and for one connection to get ready. `http`: a client
         of your own (proxies, certificates), which stays yours to close. `ssl`: the TLS settings of the WebSocket.
+        Raises `ValueError` if `url` does not begin with `http://` or `https://`.
         """
+        if not url.startswith(("http://", "https://")):
+            raise ValueError(f"the URL of the service begins with http:// or https://, and this is {url!r}")
         self._url = url.rstrip("/")
         self._credential = credential
         self._timeout = timeout

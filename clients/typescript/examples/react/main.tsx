@@ -36,7 +36,7 @@ function Chat({ thread_id }: { thread_id: string }) {
   return (
     <section>
       {runs.map((run) => <Turn key={run.run_id} run={run} />)}
-      {unsent.map((waiting) => <p key={waiting} className="unsent">{waiting}</p>)}
+      {unsent.map((waiting, i) => <p key={i} className="unsent">{waiting}</p>)}
       {questions.map((question) => (
         <p key={question.call.call_id} className="question">
           {question.call.tool_name} {JSON.stringify(question.call.parameters)}

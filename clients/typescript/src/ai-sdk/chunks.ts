@@ -3,7 +3,6 @@
 // A run is folded before it is emitted, so that a reader at any speed costs no memory, and a replay from the start is
 // the same code as live streaming. Text that the run withdraws (`reset`) is removed by the chunk `reset-step`.
 
-import type { UIMessageChunk } from 'ai';
 import { hasEnded, type Call, type Part, type Run } from '../run.js';
 
 /** The run, in the metadata of an assistant message. */
@@ -32,6 +31,51 @@ export interface Place {
   withdrawals: number;
   /** Calls that were emitted as open. */
   open: string[];
+}
+
+/**
+ * A chunk of a stream. These have the same form in every version of `ai` 7; a union of one version's chunks would be
+ * refused by the compiler where a framework brings another version along.
+ */
+export type QuintetChunk =
+  | { type: 'start'; messageId: string }
+  | { type: 'start-step' }
+  | { type: 'finish-step' }
+  | { type: 'reset-step' }
+  | { type: 'text-start'; id: string }
+  | { type: 'text-delta'; id: string; delta: string }
+  | { type: 'text-end'; id: string }
+  | { type: 'reasoning-start'; id: string }
+  | { type: 'reasoning-delta'; id: string; delta: string }
+  | { type: 'reasoning-end'; id: string }
+  | { type: 'tool-input-available'; toolCallId: string; toolName: string; input: unknown; dynamic: true; providerExecuted?: boolean }
+  | { type: 'tool-approval-request'; toolCallId: string; approvalId: string }
+  | { type: 'tool-approval-response'; approvalId: string; approved: boolean; reason?: string }
+  | { type: 'tool-output-available'; toolCallId: string; output: unknown }
+  | { type: 'tool-output-error'; toolCallId: string; errorText: string }
+  | { type: 'tool-output-denied'; toolCallId: string }
+  | { type: 'data-run'; id: string; data: RunData }
+  | { type: 'data-progress'; id: string; data: ProgressData }
+  | { type: 'message-metadata'; messageMetadata: { quintet: QuintetMetadata } }
+  | { type: 'error'; errorText: string }
+  | { type: 'finish'; finishReason: 'stop' | 'tool-calls' | 'other'; messageMetadata: { quintet: QuintetMetadata } };
+
+/** The data part `data-run`. */
+export interface RunData {
+  /** The run. */
+  run_id: string;
+  /** The thread. */
+  thread_id: string;
+  /** The status of the run. */
+  status: Run['status'];
+  /** The agent. */
+  agent_name: string;
+}
+
+/** The data part `data-progress`. */
+export interface ProgressData {
+  /** The deltas of `progress`, up to the next part of another kind. */
+  text: string;
 }
 
 interface Emitted {
@@ -68,8 +112,8 @@ export class RunChunks {
   }
 
   /** Returns what is new, and whether the stream ends: with the run, or with a question to the user. */
-  next(run: Run): { chunks: UIMessageChunk[]; ends: boolean } {
-    const chunks: UIMessageChunk[] = [];
+  next(run: Run): { chunks: QuintetChunk[]; ends: boolean } {
+    const chunks: QuintetChunk[] = [];
     if (!this.#begun) this.#begin(run, chunks);
     if (run.withdrawals !== this.#withdrawals) this.#withdraw(run, chunks);
     if (run.status !== this.#status) {
@@ -84,7 +128,7 @@ export class RunChunks {
     return waits ? this.#end(run, chunks, 'tool-calls') : { chunks, ends: false };
   }
 
-  #begin(run: Run, chunks: UIMessageChunk[]): void {
+  #begin(run: Run, chunks: QuintetChunk[]): void {
     this.#begun = true;
     chunks.push({ type: 'start', messageId: run.run_id });
     const from = this.#from;
@@ -104,7 +148,7 @@ export class RunChunks {
   }
 
   /** Removes withdrawn text: by `reset-step`, if all of it is in the present step; otherwise the message is stale. */
-  #withdraw(run: Run, chunks: UIMessageChunk[]): void {
+  #withdraw(run: Run, chunks: QuintetChunk[]): void {
     this.#withdrawals = run.withdrawals;
     const differs = this.#emitted.findIndex(({ part, chars }, i) => !continues(run.parts[i], part, chars));
     if (differs < 0) return;
@@ -122,7 +166,7 @@ export class RunChunks {
   }
 
   /** Emits the results of calls that were emitted as open. */
-  #results(run: Run, chunks: UIMessageChunk[]): void {
+  #results(run: Run, chunks: QuintetChunk[]): void {
     if (this.#open.size === 0) return;
     for (const part of run.parts) {
       if (part.type !== 'call' || part.status === 'open' || !this.#open.delete(part.call_id)) continue;
@@ -132,7 +176,7 @@ export class RunChunks {
     }
   }
 
-  #parts(run: Run, chunks: UIMessageChunk[]): void {
+  #parts(run: Run, chunks: QuintetChunk[]): void {
     for (let i = Math.max(0, this.#emitted.length - 1); i < run.parts.length; i += 1) {
       const part = run.parts[i] as Part;
       const emitted = this.#emitted[i];
@@ -141,7 +185,7 @@ export class RunChunks {
     }
   }
 
-  #emitText(run: Run, index: number, part: Extract<Part, { type: 'text' }>, emitted: Emitted | undefined, chunks: UIMessageChunk[]): void {
+  #emitText(run: Run, index: number, part: Extract<Part, { type: 'text' }>, emitted: Emitted | undefined, chunks: QuintetChunk[]): void {
     const delta = part.text.slice(emitted?.chars ?? 0);
     if (emitted) Object.assign(emitted, { part, chars: part.text.length });
     else this.#emitted.push({ part, chars: part.text.length });
@@ -164,7 +208,7 @@ export class RunChunks {
 
   #textId = '';
 
-  #emitCall(run: Run, call: Call, chunks: UIMessageChunk[]): void {
+  #emitCall(run: Run, call: Call, chunks: QuintetChunk[]): void {
     this.#close(chunks);
     this.#emitted.push({ part: call, chars: 0 });
     const toolCallId = toolCallIdOf(run, call);
@@ -191,7 +235,7 @@ export class RunChunks {
   }
 
   /** Begins a step when no question is open: what follows is not an unanswered tool call of the front end. */
-  #boundary(run: Run, call: Call, chunks: UIMessageChunk[]): void {
+  #boundary(run: Run, call: Call, chunks: QuintetChunk[]): void {
     if (call.by !== 'client') return;
     const waits = run.parts.some((part) => part.type === 'call' && part.by === 'client' && this.#open.has(part.call_id));
     if (waits) return;
@@ -199,12 +243,12 @@ export class RunChunks {
     this.#step = this.#emitted.length;
   }
 
-  #close(chunks: UIMessageChunk[]): void {
+  #close(chunks: QuintetChunk[]): void {
     if (this.#text) chunks.push({ type: `${this.#text.kind}-end`, id: this.#textId });
     this.#text = null;
   }
 
-  #end(run: Run, chunks: UIMessageChunk[], finishReason: 'stop' | 'tool-calls' | 'other'): { chunks: UIMessageChunk[]; ends: boolean } {
+  #end(run: Run, chunks: QuintetChunk[], finishReason: 'stop' | 'tool-calls' | 'other'): { chunks: QuintetChunk[]; ends: boolean } {
     this.#close(chunks);
     const messageMetadata = metadataOf(run, this.place);
     if (run.error && finishReason !== 'tool-calls') {
@@ -233,7 +277,7 @@ export function toolCallIdOf(run: Run, call: Call): string {
   return `${run.run_id}:${call.call_id}`;
 }
 
-function resultOf(run: Run, call: Call, options: ChunkOptions): UIMessageChunk[] {
+function resultOf(run: Run, call: Call, options: ChunkOptions): QuintetChunk[] {
   const toolCallId = toolCallIdOf(run, call);
   if (call.status === 'ok') return [{ type: 'tool-output-available', toolCallId, output: call.results }];
   if (call.status === 'declined' && call.by === 'client' && options.isApproval(call)) return [{ type: 'tool-output-denied', toolCallId }];

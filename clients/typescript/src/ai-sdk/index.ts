@@ -5,5 +5,6 @@
  * @packageDocumentation
  */
 
-export { QuintetChatTransport, type QuintetChatTransportOptions } from './transport.js';
-export type { Place, QuintetMetadata } from './chunks.js';
+export { QuintetChatTransport, type ChatMessage, type ChatPart, type QuintetChatTransportOptions, type ReconnectRequest, type SendRequest } from './transport.js';
+export type { QuintetMessage, QuintetPart, ToolState } from './messages.js';
+export type { Place, ProgressData, QuintetChunk, QuintetMetadata, RunData } from './chunks.js';

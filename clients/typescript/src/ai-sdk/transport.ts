@@ -1,4 +1,3 @@
-import type { ChatTransport, UIMessage, UIMessageChunk } from 'ai';
 import type { Quintet } from '../client.js';
 import type { Thread } from '../conversation.js';
 import { QuintetError } from '../errors.js';
@@ -6,14 +5,14 @@ import type { Call, Run } from '../run.js';
 import { openRun } from '../select.js';
 import { parentOf } from '../tree.js';
 import type { Accepted, OnBusy } from '../types.js';
-import { RunChunks, type ChunkOptions, type Place, type QuintetMetadata } from './chunks.js';
-import { messagesOf } from './messages.js';
+import { RunChunks, type ChunkOptions, type Place, type QuintetChunk, type QuintetMetadata } from './chunks.js';
+import { messagesOf, type QuintetMessage } from './messages.js';
 
 /** The settings of a transport. */
 export interface QuintetChatTransportOptions {
   /** The client. The transport neither opens nor closes it, except that a first request connects it. */
   client: Quintet;
-  /** The agent of messages. Default: the service's. `body.agent_name` of a request takes precedence. */
+  /** The agent of messages. Default: the service's; of a message that is edited or answered anew, its agent. `body.agent_name` of a request takes precedence. */
   agent_name?: string;
   /** The policy for a busy thread. Default: `enqueue`. `body.on_busy` of a request takes precedence. */
   on_busy?: OnBusy;
@@ -30,18 +29,67 @@ export interface QuintetChatTransportOptions {
   onError?: (error: unknown) => void;
 }
 
-type SendOptions<M extends UIMessage> = Parameters<ChatTransport<M>['sendMessages']>[0];
-
-interface ReconnectOptions {
+/** A request of a chat: the members of `ChatTransport.sendMessages` that the transport reads. */
+export interface SendRequest {
+  /** A new message or answers to questions, or the same message again. */
+  trigger: 'submit-message' | 'regenerate-message';
+  /** The chat: the thread. */
   chatId: string;
+  /** The message to edit or to regenerate. */
+  messageId: string | undefined;
+  /** The conversation. */
+  messages: readonly ChatMessage[];
+  /** The user's stop. */
+  abortSignal: AbortSignal | undefined;
+  /** `agent_name` and `on_busy` of this message. */
+  body?: object | undefined;
+}
+
+/** A request of a chat: the members of `ChatTransport.reconnectToStream` that the transport reads. */
+export interface ReconnectRequest {
+  /** The chat: the thread. */
+  chatId: string;
+  /** The user's stop. */
   abortSignal?: AbortSignal | undefined;
+}
+
+/** A message of a chat: the members of every `UIMessage` that the transport reads. */
+export interface ChatMessage {
+  /** The id. */
+  readonly id: string;
+  /** The party that wrote it. */
+  readonly role: 'system' | 'user' | 'assistant';
+  /** Anything. */
+  readonly metadata?: unknown;
+  /** The parts. */
+  readonly parts: readonly ChatPart[];
+}
+
+/** A part of a message of a chat. */
+export interface ChatPart {
+  /** The kind of the part. */
+  readonly type: string;
+  /** The text of a part with text. */
+  readonly text?: string | undefined;
+  /** The id of a call. */
+  readonly toolCallId?: string | undefined;
+  /** The state of a call. */
+  readonly state?: string | undefined;
+  /** The user's answer to a question for approval. */
+  readonly approval?: { readonly id: string; readonly approved?: boolean | undefined; readonly reason?: string | undefined } | undefined;
+  /** The output of a tool of the front end. */
+  readonly output?: unknown;
+  /** The error of a tool of the front end. */
+  readonly errorText?: string | undefined;
 }
 
 /**
  * A `ChatTransport` of the AI SDK (`ai` 7) over the one connection of a client. The id of a chat is the thread, the id
  * of a user message is the `message_id`, the id of an assistant message is the run.
+ *
+ * `M` is the type of the messages that `messages` and `watch` return, for chats with a `UIMessage` type of their own.
  */
-export class QuintetChatTransport<M extends UIMessage = UIMessage> implements ChatTransport<M> {
+export class QuintetChatTransport<M = QuintetMessage> {
   /** A reconnect replays the run from its start; the chat rebuilds the message. */
   readonly resumeStreamIsReplay = true;
   #options: QuintetChatTransportOptions;
@@ -64,7 +112,7 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
   /** Returns the messages of a thread, for `useChat({ messages })`. */
   messages(thread_id: string): M[] {
     const thread = this.#thread(thread_id);
-    return thread ? messagesOf<M>(thread, this.#chunks) : [];
+    return thread ? (messagesOf(thread, this.#chunks) as M[]) : [];
   }
 
   /** Cancels the open run of a thread: the user's stop, if `cancelOnAbort` is false. */
@@ -90,11 +138,11 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
   }
 
   /** Sends the last message, or the answers to the questions of the last assistant message, and streams its run. */
-  sendMessages(options: SendOptions<M>): Promise<ReadableStream<UIMessageChunk>> {
+  sendMessages(options: SendRequest): Promise<ReadableStream<QuintetChunk>> {
     return this.#during(options.chatId, () => this.#sendMessages(options));
   }
 
-  async #sendMessages(options: SendOptions<M>): Promise<ReadableStream<UIMessageChunk>> {
+  async #sendMessages(options: SendRequest): Promise<ReadableStream<QuintetChunk>> {
     const { chatId, messages, abortSignal, messageId, trigger } = options;
     const { client } = this.#options;
     client.connect();
@@ -124,11 +172,11 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
   }
 
   /** Streams the open run of the thread from its start; null if all runs have ended. */
-  reconnectToStream(options: ReconnectOptions): Promise<ReadableStream<UIMessageChunk> | null> {
+  reconnectToStream(options: ReconnectRequest): Promise<ReadableStream<QuintetChunk> | null> {
     return this.#during(options.chatId, () => this.#reconnect(options));
   }
 
-  async #reconnect({ chatId, abortSignal }: ReconnectOptions): Promise<ReadableStream<UIMessageChunk> | null> {
+  async #reconnect({ chatId, abortSignal }: ReconnectRequest): Promise<ReadableStream<QuintetChunk> | null> {
     const { client } = this.#options;
     client.connect();
     try {
@@ -143,9 +191,9 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
     return run ? this.#stream(chatId, run.run_id, abortSignal, null) : null;
   }
 
-  async #send({ chatId, trigger, body }: SendOptions<M>, message: M): Promise<Accepted> {
+  async #send({ chatId, trigger, body }: SendRequest, message: ChatMessage): Promise<Accepted> {
     const { client, agent_name, on_busy } = this.#options;
-    const text = message.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+    const text = message.parts.map((part) => (part.type === 'text' ? (part.text ?? '') : '')).join('');
     if (message.parts.some(({ type }) => type === 'file')) throw new QuintetError('invalid_field', 'attachments are not supported', { final: true });
     const defaults = { ...(agent_name === undefined ? {} : { agent_name }), ...(on_busy === undefined ? {} : { on_busy }) };
     const outgoing = { thread_id: chatId, text, ...defaults, ...wishesOf(body) };
@@ -153,27 +201,27 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
     const thread = this.#thread(chatId);
     const old = thread?.runs.find((run) => run.message?.message_id === message.id);
     const again = old && (trigger === 'regenerate-message' || old.message?.text !== text);
-    if (thread && again) return client.edit(parentOf(thread, old), outgoing);
+    if (thread && again) return client.edit(parentOf(thread, old), { agent_name: old.agent_name, ...outgoing });
     return client.send({ ...outgoing, message_id: message.id });
   }
 
   /** Sends the answers that the user gave to the open questions of a message. */
-  async #answer(thread_id: string, message: M): Promise<void> {
+  async #answer(thread_id: string, message: ChatMessage): Promise<void> {
     const { client } = this.#options;
     const run = this.#thread(thread_id)?.runs.find(({ run_id }) => run_id === message.id);
     const answers = message.parts.flatMap((part) => {
-      if (!('toolCallId' in part) || !part.toolCallId.startsWith(`${message.id}:`)) return [];
+      if (!part.toolCallId?.startsWith(`${message.id}:`)) return [];
       const call_id = part.toolCallId.slice(message.id.length + 1);
       const open = run?.parts.some((held) => held.type === 'call' && held.call_id === call_id && held.by === 'client' && held.status === 'open');
       if (!open) return [];
       switch (part.state) {
         case 'approval-responded':
-          if (part.approval.approved) return client.answer(message.id, call_id, { approved: true });
-          return client.decline(message.id, call_id, part.approval.reason ?? null);
+          if (part.approval?.approved === true) return client.answer(message.id, call_id, { approved: true });
+          return client.decline(message.id, call_id, part.approval?.reason ?? null);
         case 'output-available':
           return client.answer(message.id, call_id, part.output);
         case 'output-error':
-          return client.fail(message.id, call_id, part.errorText);
+          return client.fail(message.id, call_id, part.errorText ?? 'failed');
         default:
           return [];
       }
@@ -198,12 +246,12 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
     this.#streams.set(thread_id, (this.#streams.get(thread_id) ?? 0) + by);
   }
 
-  #placeOf(message: M): Place | null {
+  #placeOf(message: ChatMessage): Place | null {
     const { quintet } = (message.metadata ?? {}) as { quintet?: QuintetMetadata };
     return this.#places.get(message.id) ?? quintet?.place ?? null;
   }
 
-  #stream(thread_id: string, run_id: string, signal: AbortSignal | undefined, from: Place | null): ReadableStream<UIMessageChunk> {
+  #stream(thread_id: string, run_id: string, signal: AbortSignal | undefined, from: Place | null): ReadableStream<QuintetChunk> {
     const { client } = this.#options;
     const emitter = new RunChunks(this.#chunks, from);
     this.#count(thread_id, 1);
@@ -224,7 +272,7 @@ export class QuintetChatTransport<M extends UIMessage = UIMessage> implements Ch
     };
     if (signal?.aborted) stopped();
     else signal?.addEventListener('abort', stopped, { once: true });
-    return new ReadableStream<UIMessageChunk>(
+    return new ReadableStream<QuintetChunk>(
       {
         pull: async (controller) => {
           for (;;) {

@@ -11,6 +11,7 @@ import type { Thread } from '../conversation.js';
 import { openQuestions, openRun, type Question } from '../select.js';
 import type { Accepted } from '../types.js';
 import type { Run } from '../run.js';
+import { parentOf } from '../tree.js';
 
 const Context = createContext<Quintet | null>(null);
 
@@ -61,6 +62,8 @@ export interface ThreadView {
   readonly unsent: readonly string[];
   /** Sends a message to the thread. */
   send(message: string | Omit<Outgoing, 'thread_id'>, options?: CommandOptions): Promise<Accepted>;
+  /** Sends another version of a run's message, beside the old one: with `text` an edit, without it the agent answers anew. */
+  edit(run: Run, text?: string, options?: CommandOptions): Promise<Accepted>;
   /** Cancels the open run. Does nothing if all have ended. */
   cancel(options?: CommandOptions): Promise<void>;
   /** Answers a question. */
@@ -78,6 +81,10 @@ export function useThread(thread_id: string): ThreadView {
     () => ({
       send: (message: string | Omit<Outgoing, 'thread_id'>, options?: CommandOptions) =>
         client.send({ ...(typeof message === 'string' ? { text: message } : message), thread_id }, options),
+      edit: async (run: Run, text = run.message?.text ?? '', options?: CommandOptions) => {
+        const held = client.snapshot.conversations.threads.get(thread_id);
+        return client.edit(held ? parentOf(held, run) : 0, { thread_id, text, agent_name: run.agent_name }, options);
+      },
       cancel: async (options?: CommandOptions) => {
         const held = client.snapshot.conversations.threads.get(thread_id);
         const run = held && openRun(held);

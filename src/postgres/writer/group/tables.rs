@@ -13,14 +13,16 @@ use crate::statement::{Columns, Statement};
 
 impl Group {
     /// Returns the statement, whose result has a row for each user whose row was locked: the user, and true if the batch
-    /// was appended.
+    /// was appended. Without a lease of this node (NODE-2) it appends nothing, and the result has one row without a user.
     pub(in crate::writer) fn statement(&self, session: Uuid) -> Statement {
         let mut s = Statement::default();
         let session = s.bind(session, Type::UUID);
         let users = self.user_columns(&mut s).unnest("t");
         let locked = if self.waits { "" } else { "SKIP LOCKED" };
         let mut sql = format!(
-            "WITH w AS MATERIALIZED (SELECT session FROM writers WHERE session = {session} FOR KEY SHARE),
+            "WITH w AS MATERIALIZED (
+                 SELECT w.session FROM writers w JOIN nodes n ON n.incarnation = w.holder
+                 WHERE w.session = {session} AND (n.exclusive OR n.lease_until > now()) FOR KEY SHARE OF w),
              k AS MATERIALIZED (
                  SELECT t.* FROM {users} JOIN users u ON u.id = t.uid
                  WHERE u.head = t.expected AND u.fence = t.fence AND u.chain = t.chain_before AND EXISTS (SELECT FROM w)
@@ -41,7 +43,10 @@ impl Group {
         self.write_resumes(&mut s, &mut sql);
         self.write_threads(&mut s, &mut sql);
         self.write_erasures(&mut s, &mut sql);
-        sql.push_str(" SELECT uid, uid IN (SELECT uid FROM l) FROM k");
+        sql.push_str(
+            " SELECT uid, uid IN (SELECT uid FROM l) FROM k
+              UNION ALL SELECT NULL, NULL WHERE NOT EXISTS (SELECT FROM w)",
+        );
         s.sql = sql;
         s
     }
