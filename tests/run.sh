@@ -60,11 +60,11 @@ elif [ "$status" != 0 ]; then
   exit "$status"
 fi
 
-step "everything else, beside PostgreSQL, MCP servers, remote agents and language models of others"
+step "everything else, beside PostgreSQL, Prometheus, nginx, MCP servers, remote agents and language models of others"
 # Each script installs its peers and runs the next command with their addresses.
 traces=$(mktemp -d)
 trap 'rm -rf "$traces"' EXIT
-TRACE_FOLDER="$traces" bash tests/postgres/run.sh bash tests/mcp/run.sh bash tests/agui/run.sh bash tests/models/run.sh cargo test --workspace --locked
+TRACE_FOLDER="$traces" bash tests/postgres/run.sh bash tests/packaging/run.sh bash tests/mcp/run.sh bash tests/agui/run.sh bash tests/models/run.sh cargo test --workspace --locked
 
 step "traces of these tests, against the specification"
 cargo run --quiet --locked -p quintet-model --bin accept -- --brief "$traces"

@@ -21,6 +21,7 @@ use crate::{
     ops::{
         config::{CONFIG_VARIABLE, ConfigError, Given, LoadedSettings, Source},
         drain::Caught,
+        notify,
         telemetry::{self, LogHandle, Output},
     },
     service::{AgentSet, CheckedSettings, Mode, Parts, Service, agents::described},
@@ -135,6 +136,8 @@ async fn serve(
         keys,
         "service started"
     );
+    notify::ready();
+    notify::watch();
     let ready = serde_json::json!({
         "listen": running.listen,
         "admin_listen": running.admin_listen,
@@ -149,6 +152,7 @@ async fn serve(
     }
 
     let signal = signals.drain().await;
+    notify::stopping();
     tracing::info!(signal, "draining after a signal; a second SIGTERM or SIGINT stops at once");
     if !running.drain().await.runs_quiesced {
         tracing::info!("the next process resumes the runs that are still open");

@@ -217,6 +217,9 @@ impl Stall {
         if !std::mem::replace(&mut self.waits, true) {
             waiting.as_mut().reset(deadline);
         }
-        waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        waiting.as_mut().poll(cx).map(|()| {
+            metrics::counter!("quintet_stalled_readers_total").increment(1);
+            Err(io::ErrorKind::TimedOut.into())
+        })
     }
 }

@@ -256,6 +256,10 @@ pub const METRICS: &[Metric] = &[
         "Connections closed, by the close `code`.",
     ),
     counter(
+        "quintet_stalled_readers_total",
+        "Connections closed because their reader took nothing for too long, or fell behind what retention keeps (DEL-4).",
+    ),
+    counter(
         "quintet_legacy_connections_total",
         "Connections of the predecessor's clients; `legacy_clients` can be switched off once this stands still.",
     ),

@@ -1,7 +1,8 @@
 //! Operation of the service: configuration, telemetry and upkeep.
 //!
 //! - [`config`]: merges flags, variables, the file and defaults into [`config::Settings`]
-//! - [`metrics`]: the metrics; `telemetry`: the log; `drain`: signals (both with the feature `cli`)
+//! - [`metrics`]: the metrics; `telemetry`: the log; `drain`: signals; `notify`: reports to systemd (all three with
+//!   the feature `cli`)
 //! - [`limits`]: limits of retention, disk and log; [`disk`]: measures and trims the journal
 
 pub mod config;
@@ -10,6 +11,8 @@ pub mod disk;
 pub mod drain;
 pub mod limits;
 pub mod metrics;
+#[cfg(feature = "cli")]
+pub mod notify;
 #[cfg(feature = "cli")]
 pub mod telemetry;
 

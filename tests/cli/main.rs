@@ -11,6 +11,8 @@ mod killed;
 mod logging;
 mod metrics;
 mod models;
+mod notify;
+mod packaging;
 mod panics;
 mod private;
 mod production;

@@ -5,6 +5,7 @@ import { EntryQueue } from './entry-queue.js';
 import { QuintetError, refusal } from './errors.js';
 import { DEFAULTS, type CommandOptions, type Outgoing, type QuintetOptions, type Settings, type Snapshot } from './options.js';
 import { invalid, Outbox } from './outbox.js';
+import { hasEnded, type Run } from './run.js';
 import { Socket, type WebSocketConstructor } from './socket.js';
 import { restore, type Checkpoint } from './storage.js';
 import type { Accepted, Command, Entry, Gap, Limits, OnBusy, Ready, ServerFrame } from './types.js';
@@ -31,7 +32,7 @@ export class Quintet {
   /** Creates a client. It connects with `connect`, the first command or the first `entries`. Throws a `TypeError` if `url` is no URL, or there is no `WebSocket`. */
   constructor(options: QuintetOptions) {
     const WebSocket = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
-    if (!WebSocket) throw new TypeError('no global WebSocket: pass that of the package ws');
+    if (!WebSocket) throw new TypeError('no WebSocket: pass that of ws');
     this.#options = { ...DEFAULTS, ...options, WebSocket };
     this.#outbox = new Outbox(this.#options.outboxMax);
     this.#socket = new Socket(this.#options,
@@ -94,18 +95,26 @@ export class Quintet {
   }
 
   /** Resolves when all entries that existed at the connect are applied. Rejects if the client closes for good. */
-  caughtUp({ signal }: CommandOptions = {}): Promise<Snapshot> {
+  caughtUp(options?: CommandOptions): Promise<Snapshot> {
+    return this.until((snapshot) => snapshot.caughtUp && snapshot, options);
+  }
+
+  /** Resolves with what `find` returns of the snapshot, once that is truthy. Rejects if the client closes for good. */
+  until<T>(find: (snapshot: Snapshot) => T | null | undefined | false, { signal }: CommandOptions = {}): Promise<T> {
     return new Promise((resolve, reject) => {
-      const end = (settle: () => void) => {
+      const check = () => {
+        try {
+          if (signal?.aborted) throw aborted(signal);
+          const found = find(this.#snapshot);
+          const { connection } = this.#snapshot;
+          if (found) resolve(found);
+          else if (connection.phase === 'closed') throw new QuintetError('closed', connection.message, { final: true });
+          else return;
+        } catch (error) {
+          reject(error);
+        }
         unsubscribe();
         signal?.removeEventListener('abort', check);
-        settle();
-      };
-      const check = () => {
-        const { connection, caughtUp } = this.#snapshot;
-        if (signal?.aborted) end(() => reject(aborted(signal)));
-        else if (caughtUp) end(() => resolve(this.#snapshot));
-        else if (connection.phase === 'closed') end(() => reject(new QuintetError('closed', connection.message, { final: true })));
       };
       const unsubscribe = this.subscribe(check);
       signal?.addEventListener('abort', check);
@@ -136,6 +145,12 @@ export class Quintet {
   send(message: Outgoing, options?: CommandOptions): Promise<Accepted> {
     const { message_id = crypto.randomUUID() } = message;
     return this.#command({ type: 'send_message', ...message, message_id }, options) as Promise<Accepted>;
+  }
+
+  /** Sends a message. Resolves with its run when that has ended, whatever its status. Needs `conversations`. */
+  async ask(message: Outgoing, options?: CommandOptions): Promise<Run> {
+    const { run_id } = await this.send(message, options);
+    return this.until(({ conversations }) => conversations.threads.get(message.thread_id)?.runs.find((run) => run.run_id === run_id && hasEnded(run)), options);
   }
 
   /** Sends an edited message: a branch beside the old one, with the same parent. `parent` is that of the old message. */

@@ -116,11 +116,48 @@ test('a command connects an idle client', async () => {
   client.close();
 });
 
+test('ask: the run, when it has ended, also one that failed', async () => {
+  const { client } = pair({
+    agent: async (run) => {
+      if (run.message.text === 'fail') throw new Error('no luck');
+      run.answer(run.message.text);
+      await new Promise((resolve) => setImmediate(resolve));
+      run.answer('!');
+    },
+  });
+  const runs = await Promise.all(['a', 'fail', 'b'].map((text) => client.ask({ thread_id: 't', text })));
+  assert.deepEqual(runs.map((run) => [run.status, answerOf(run)]), [['succeeded', 'a!'], ['failed', ''], ['succeeded', 'b!']]);
+  await assert.rejects(client.ask({ thread_id: 'a b', text: 'x' }), code('invalid_field'));
+  client.close();
+});
+
+test('until: what is found, an abort, an error of the search, and the end of the client', async () => {
+  const { client } = pair({ agent: async (run) => void (await run.ask('approve')) });
+  await client.send({ thread_id: 't', text: 'x' });
+  const { call } = await client.until(({ conversations }) => openQuestions(conversations)[0]);
+  assert.equal(call.tool_name, 'approve');
+  const abort = new AbortController();
+  const never = client.until(() => false, { signal: abort.signal });
+  abort.abort();
+  await assert.rejects(never, code('aborted'));
+  let calls = 0;
+  const fails = client.until(() => {
+    if ((calls += 1) > 1) throw new Error('of the search');
+    return null;
+  });
+  void client.send({ thread_id: 'u', text: 'y' });
+  await assert.rejects(fails, /of the search/);
+  const asked = client.ask({ thread_id: 'u', text: 'z' });
+  client.close();
+  await assert.rejects(asked, code('closed'));
+  await assert.rejects(client.until(() => undefined), code('closed'));
+});
+
 test('settings that cannot work are an error at once', () => {
   const { open } = pair();
   for (const url of ['localhost:8080', 'service', undefined as never]) assert.throws(() => open({ url }), TypeError);
   const { WebSocket } = globalThis as { WebSocket?: unknown };
-  if (!WebSocket) assert.throws(() => open({ WebSocket: undefined as never }), /package ws/);
+  if (!WebSocket) assert.throws(() => open({ WebSocket: undefined as never }), /that of ws/);
 });
 
 test('the outbox is bounded', async () => {

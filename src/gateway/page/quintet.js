@@ -898,7 +898,7 @@ var Quintet = class {
   constructor(options) {
     const WebSocket = options.WebSocket ?? globalThis.WebSocket;
     if (!WebSocket)
-      throw new TypeError("no global WebSocket: pass that of the package ws");
+      throw new TypeError("no WebSocket: pass that of ws");
     this.#options = { ...DEFAULTS, ...options, WebSocket };
     this.#outbox = new Outbox(this.#options.outboxMax);
     this.#socket = new Socket(this.#options, {
@@ -955,21 +955,29 @@ var Quintet = class {
     return () => void this.#listeners.delete(listener);
   }
   /** Resolves when all entries that existed at the connect are applied. Rejects if the client closes for good. */
-  caughtUp({ signal } = {}) {
+  caughtUp(options) {
+    return this.until((snapshot) => snapshot.caughtUp && snapshot, options);
+  }
+  /** Resolves with what `find` returns of the snapshot, once that is truthy. Rejects if the client closes for good. */
+  until(find, { signal } = {}) {
     return new Promise((resolve, reject) => {
-      const end = (settle) => {
+      const check = () => {
+        try {
+          if (signal?.aborted)
+            throw aborted(signal);
+          const found = find(this.#snapshot);
+          const { connection } = this.#snapshot;
+          if (found)
+            resolve(found);
+          else if (connection.phase === "closed")
+            throw new QuintetError("closed", connection.message, { final: true });
+          else
+            return;
+        } catch (error) {
+          reject(error);
+        }
         unsubscribe();
         signal?.removeEventListener("abort", check);
-        settle();
-      };
-      const check = () => {
-        const { connection, caughtUp } = this.#snapshot;
-        if (signal?.aborted)
-          end(() => reject(aborted(signal)));
-        else if (caughtUp)
-          end(() => resolve(this.#snapshot));
-        else if (connection.phase === "closed")
-          end(() => reject(new QuintetError("closed", connection.message, { final: true })));
       };
       const unsubscribe = this.subscribe(check);
       signal?.addEventListener("abort", check);
@@ -1002,6 +1010,11 @@ var Quintet = class {
   send(message, options) {
     const { message_id = crypto.randomUUID() } = message;
     return this.#command({ type: "send_message", ...message, message_id }, options);
+  }
+  /** Sends a message. Resolves with its run when that has ended, whatever its status. Needs `conversations`. */
+  async ask(message, options) {
+    const { run_id } = await this.send(message, options);
+    return this.until(({ conversations }) => conversations.threads.get(message.thread_id)?.runs.find((run) => run.run_id === run_id && hasEnded(run)), options);
   }
   /** Sends an edited message: a branch beside the old one, with the same parent. `parent` is that of the old message. */
   edit(parent, message, options) {

@@ -471,6 +471,9 @@ impl WsSession {
         observer.closing(code.number());
         metrics::counter!("quintet_connection_closes_total", "code" => code.number().to_string())
             .increment(1);
+        if matches!(cause, Cause::Stalled | Cause::Outrun) {
+            metrics::counter!("quintet_stalled_readers_total").increment(1);
+        }
         tracing::info!(?cause, code = code.number(), "connection closed");
         if cause != Cause::Gone {
             // No wait for a displaced connection: its slot is already taken by another socket.

@@ -182,7 +182,7 @@ fn iso_6_a_request_that_fails_does_not_end_the_connection() {
     });
 }
 
-/// A server that is about to close a connection fails the next request on it, after which nobody can know whether it was
+/// A server that is about to close a connection fails the next request on it, after which no client can know whether it was
 /// executed (RFC 9112, section 9.6).
 #[test]
 fn run_9_a_connection_carries_one_request() {

@@ -204,7 +204,7 @@ async fn child_that_is_a_node() {
     print("lost".to_owned());
 }
 
-/// The users whom any node may take over: those with an open run of a node that has expired.
+/// The users that any node may take over: those with an open run of a node that has expired.
 #[tokio::test]
 async fn node_3_open_runs_of_expired_nodes_are_found_by_each_node() {
     let Some(address) = schema().await else { return };
