@@ -91,6 +91,7 @@ impl ScriptedRun {
                 let (run, _any_answer) = self.thinking().await?.ask_as(call).await?;
                 run
             }
+            ScriptStep::Take => return Ok(ScriptOutcome::GoesOn(self.take_messages().await?)),
             ScriptStep::Wait { wait_ms } => {
                 self.pause(wait_ms).await;
                 return Ok(ScriptOutcome::GoesOn(self));
@@ -122,6 +123,19 @@ impl ScriptedRun {
             ScriptedRun::Started(run) => run.think(ThoughtKind::Progress, FIRST_THOUGHT).await,
             ScriptedRun::Thinking(run) => Ok(run),
         }
+    }
+
+    /// Takes the messages that wait for the run (RUN-12); each is a line of the answer. Does nothing if none waits.
+    async fn take_messages(mut self) -> Result<Self, RunEnded> {
+        let taken = match &mut self {
+            ScriptedRun::Started(run) => run.take_messages().await?,
+            ScriptedRun::Thinking(run) => run.take_messages().await?,
+        };
+        for message in taken {
+            self =
+                ScriptedRun::Thinking(self.think(ThoughtKind::Answer, &format!("{}\n", message.text)).await?);
+        }
+        Ok(self)
     }
 
     /// Waits, which is not a step of the run. Skipped if the run already waited here before a crash.

@@ -2,10 +2,10 @@
 //!
 //! Guarantee: each reason gets at most `refusal_lines_per_minute_max` lines per minute, followed by one line
 //! with the total if there were more. A flood of refusals is visible in the log and does not bury other
-//! lines.
+//! lines. A refused origin has one line: its page repeats the request, and the line has the setting that allows it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -39,6 +39,8 @@ struct RefusalLogInner {
     lines_max: u64,
     /// One window per reason. Reasons are static strings of this program, so the map is small.
     windows: Mutex<BTreeMap<&'static str, Window>>,
+    /// Refused origins that were logged, at most [`ORIGINS_MAX`].
+    origins: Mutex<BTreeSet<String>>,
 }
 
 /// Refusals with the same reason within one minute.
@@ -46,10 +48,14 @@ struct RefusalLogInner {
 struct Window {
     begun: Instant,
     refusals: u64,
+    lines: u64,
 }
 
 /// The reason of a refused origin.
 pub const ORIGIN_REASON: &str = "origin";
+
+/// Greatest number of logged origins that are remembered; they are forgotten together.
+const ORIGINS_MAX: usize = 1_000;
 
 /// Longest origin in a log line, in bytes; a longer one is truncated.
 const ORIGIN_BYTES_MAX: usize = 200;
@@ -90,9 +96,9 @@ pub async fn logged(State(log): State<RefusalLog>, request: Request, next: Next)
     let response = next.run(request).await;
     if let Some(refused) = response.extensions().get::<Refused>() {
         let route = route.as_ref().map_or("none", |route| route.as_str());
-        if is_logged(*refused, route) && log.admits(refused.reason) {
+        let origin = origin.as_ref().map(shortened);
+        if is_logged(*refused, route) && log.admits(refused.reason, origin.as_deref()) {
             let status = response.status().as_u16();
-            let origin = origin.as_ref().map(shortened);
             // A value that is no origin cannot be allowed.
             let allowed_by = origin
                 .as_ref()
@@ -121,16 +127,29 @@ fn shortened(origin: &HeaderValue) -> String {
 impl RefusalLog {
     /// Creates a log with at most `lines_max` lines per minute and reason.
     pub fn new(lines_max: u64) -> Self {
-        Self(Arc::new(RefusalLogInner { lines_max, windows: Mutex::default() }))
+        Self(Arc::new(RefusalLogInner { lines_max, windows: Mutex::default(), origins: Mutex::default() }))
     }
 
-    /// Counts a refusal and returns whether to log it.
-    fn admits(&self, reason: &'static str) -> bool {
+    /// Counts a refusal and returns whether to log it: within the limit of its reason, and once for each refused origin.
+    fn admits(&self, reason: &'static str, origin: Option<&str>) -> bool {
         self.sweep();
         let mut windows = self.windows();
-        let window = windows.entry(reason).or_insert_with(|| Window { begun: Instant::now(), refusals: 0 });
+        let window =
+            windows.entry(reason).or_insert_with(|| Window { begun: Instant::now(), refusals: 0, lines: 0 });
         window.refusals += 1;
-        window.refusals <= self.0.lines_max
+        let admitted = window.lines < self.0.lines_max
+            && origin.is_none_or(|origin| reason != ORIGIN_REASON || self.is_first(origin));
+        window.lines += u64::from(admitted);
+        admitted
+    }
+
+    /// Returns whether this origin has no line yet, and remembers it.
+    fn is_first(&self, origin: &str) -> bool {
+        let mut origins = self.0.origins.lock().unwrap_or_else(PoisonError::into_inner);
+        if origins.len() >= ORIGINS_MAX {
+            origins.clear();
+        }
+        origins.insert(origin.to_owned())
     }
 
     /// Logs the totals of expired windows that exceeded the limit and removes all expired windows. Must be
@@ -166,7 +185,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_reason_has_a_limit_of_lines_and_then_a_total() {
         let log = RefusalLog::new(2);
-        let lines = |reason| (0..10).filter(|_| log.admits(reason)).count();
+        let lines = |reason| (0..10).filter(|_| log.admits(reason, None)).count();
         assert_eq!((lines("origin"), lines("missing"), lines("origin")), (2, 2, 0));
         tokio::time::advance(MINUTE - Duration::from_millis(1)).await;
         assert_eq!(log.over(), []);
@@ -175,9 +194,31 @@ mod tests {
         assert_eq!(lines("origin"), 2, "a minute of its own");
         tokio::time::advance(MINUTE).await;
         log.sweep();
-        assert!(log.admits("missing"));
+        assert!(log.admits("missing", None));
         tokio::time::advance(MINUTE).await;
         assert_eq!(log.over(), [], "each had its line");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_origin_has_one_line_and_does_not_keep_others_from_theirs() {
+        let log = RefusalLog::new(2);
+        let lines = |origin| (0..10).filter(|_| log.admits(ORIGIN_REASON, Some(origin))).count();
+        assert_eq!(
+            (lines("http://a"), lines("http://b"), lines("http://c")),
+            (1, 1, 0),
+            "two lines a minute"
+        );
+        tokio::time::advance(MINUTE).await;
+        assert_eq!((lines("http://a"), lines("http://c")), (0, 1));
+        // Of other reasons, each refusal counts.
+        assert_eq!((0..10).filter(|_| log.admits("missing", Some("http://a"))).count(), 2);
+    }
+
+    #[test]
+    fn the_memory_of_origins_is_bounded() {
+        let log = RefusalLog::new(1);
+        assert!((0..2 * ORIGINS_MAX).all(|number| log.is_first(&number.to_string())));
+        assert!(log.0.origins.lock().unwrap().len() <= ORIGINS_MAX);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use quintet::{
         entry::{CallOwner, CallResult, CallStatus, Event, RunStatus},
         ids::CallId,
         json::Json,
-        user::Refusal,
+        user::{OnBusy, Refusal},
     },
     user::handle::RequestError,
 };
@@ -109,6 +109,30 @@ async fn run_11_first_answer_of_the_owner_closes_a_question() {
     assert!(
         events.iter().any(|event| matches!(event, Event::ToolCompleted { result, .. } if *result == yes))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_12_step_takes_the_messages_that_wait() {
+    let stage = Stage::new();
+    let mut ann = stage.ann();
+    let script = r#"{"steps":[{"take":true},{"ask":{"call_id":"q1","tool_name":"answer"}},{"take":true},{"answer":"end"}]}"#;
+    let mut run = ann.send("rehearsal", script).await;
+    run.until(|event| matches!(event, Event::ToolExecuting(_))).await;
+    let mut joined = Vec::new();
+    for text in ["one", "two"] {
+        joined.push(ann.send_as("rehearsal", text, OnBusy::Steer, None).await);
+    }
+    let waits = ann.send("rehearsal", r#"{"steps":[]}"#).await;
+    ann.user.answer(run.run_id, CallId::parse("q1").unwrap(), CallResult::ok(Json::null())).await.unwrap();
+    let run_id = run.run_id;
+    let events = run.finish().await;
+    assert_eq!(completion(&events).final_response.as_deref(), Some("one\ntwo\nend"));
+    for run in joined {
+        let events = run.finish().await;
+        let end = completion(&events);
+        assert_eq!((end.status, end.merged_into), (RunStatus::Merged, Some(run_id)));
+    }
+    assert_eq!(completion(&waits.finish().await).status, RunStatus::Succeeded);
 }
 
 #[tokio::test(start_paused = true)]

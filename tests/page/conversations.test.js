@@ -103,6 +103,35 @@ describe('conversations', { timeout: 900_000 }, () => {
     await runIs(tab, 0, 'succeeded');
   });
 
+  test('with the keyboard alone a thread is renamed and erased, and the focus is never lost', async () => {
+    const tab = await loggedIn();
+    await talk(tab, 'one', 'What is 1 + 1?');
+    const { keyboard } = tab.page;
+    const focused = () => tab.page.evaluate(() => document.activeElement.id || document.activeElement.value);
+    const tabTo = async (id) => {
+      for (let presses = 0; presses < 60 && (await focused()) !== id; presses += 1) await keyboard.press('Tab');
+      assert.equal(await focused(), id, 'reachable with Tab');
+    };
+    await tabTo('title-menu');
+    await keyboard.press('Enter');
+    assert.equal(await focused(), 'thread-rename');
+    await keyboard.press('Enter');
+    assert.equal(await tab.page.evaluate(() => document.activeElement.id), 'rename-title');
+    await keyboard.type('Sums');
+    await keyboard.press('Enter');
+    await tab.page.locator('#thread-title').getByText('Sums').waitFor();
+    assert.equal(await focused(), 'title-menu', 'back where it was');
+    await keyboard.press('Enter');
+    await tabTo('thread-erase');
+    await keyboard.press('Enter');
+    await tab.page.locator('#erase').waitFor();
+    assert.equal(await focused(), 'keep', 'the safe button comes first');
+    await tabTo('erase');
+    await keyboard.press('Enter');
+    await tab.page.locator('#welcome').waitFor();
+    assert.equal(await focused(), 'text');
+  });
+
   test('a thread has an address of its own: reload, Back, a link in the old form', async () => {
     const tab = await loggedIn();
     const { page } = tab;

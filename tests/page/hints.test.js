@@ -84,4 +84,21 @@ describe('hints and zoom', { timeout: 300_000 }, () => {
     await tab.page.getByRole('button', { name: 'Stop' }).click();
     await runIs(tab, 0, 'cancelled');
   });
+
+  test('at 320 px what a run needs is in one row, each part 44 px high, and the title is legible', async () => {
+    const tab = await open({ viewport: { width: 320, height: 568 }, hasTouch: true, isMobile: true });
+    await logIn(tab, someone('ada'));
+    await send(tab, script({ think: 'x' }, { ask: { call_id: 'q1', tool_name: 'approve', parameters: {} } }, { answer: 'ok' }), 'rehearsal');
+    await runIs(tab, 0, 'waiting');
+    await tab.page.getByLabel('Message', { exact: true }).fill('and a coat');
+    const boxes = await Promise.all(['#agent', '#on-busy', '#stop', '#send'].map((control) => tab.page.locator(control).boundingBox()));
+    for (const { x, y, width, height } of boxes) {
+      assert.ok(x >= 0 && x + width <= 320 && width >= 44 && height >= 44, JSON.stringify(boxes));
+      assert.ok(Math.abs(y + height / 2 - boxes[0].y - boxes[0].height / 2) < 4, `in one row: ${JSON.stringify(boxes)}`);
+    }
+    assert.ok((await tab.page.locator('#thread-title').boundingBox()).width >= 64);
+    await tab.page.getByRole('button', { name: '1 waiting for you' }).waitFor();
+    await tab.page.getByRole('button', { name: 'Stop', exact: true }).tap();
+    await runIs(tab, 0, 'cancelled');
+  });
 });

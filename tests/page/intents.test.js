@@ -44,6 +44,19 @@ test('del_6: a message that an earlier tab had sent is in the log already', asyn
   assert.equal(intents.size, 0);
 });
 
+test('del_8: an accepted message that is erased before it is shown is not waited for', async () => {
+  const { calls, intents } = fixture();
+  for (const [index, thread_id] of ['main', 'main', 'other'].entries()) {
+    intents.add({ ...MESSAGE, message_id: `m${index}`, thread_id });
+    calls[index].resolve({ duplicate: false, message_offset: 5 + index });
+  }
+  await settled();
+  intents.onEntry({ type: 'thread_erased', thread_id: 'main', erased_through: 5 });
+  assert.deepEqual(intents.all().map(({ frame }) => frame.message_id), ['m1', 'm2'], 'the second was accepted after the erasure');
+  intents.onEntry({ type: 'log_erased', erased_through: 9 });
+  assert.equal(intents.size, 0);
+});
+
 test('a refused message stays for the user to decide; a refused answer does not', async () => {
   const { calls, hooks, intents } = fixture();
   intents.add(MESSAGE);

@@ -451,6 +451,9 @@ describe('reading and writing', { timeout: 900_000 }, () => {
     assert.equal(await tab.page.evaluate(() => globalThis.flashed), undefined);
     assert.equal(await tab.page.locator('.turn').count(), 30);
     assert.ok((await fromEnd(tab)) < 30);
+    // Turns that are far from the end cost no layout until they come near the window.
+    const visibility = await tab.page.locator('.turn').evaluateAll((turns) => turns.map((turn) => getComputedStyle(turn).contentVisibility));
+    assert.deepEqual([visibility[0], visibility.at(-1)], ['auto', 'visible']);
     const top = tab.page.locator('.turn').first();
     const name = await top.locator('.message-text').textContent();
     await tab.page.locator('#scroll').evaluate((scroll) => scroll.scrollTo(0, 0));

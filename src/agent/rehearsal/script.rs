@@ -47,6 +47,8 @@ pub enum ScriptStep {
         /// The parameters, an object.
         parameters: Json,
     },
+    /// Takes the messages that wait for the run (RUN-12), and emits the text of each as a line of the answer.
+    Take,
     /// Waits without a step of the run.
     Wait {
         /// The wait in milliseconds, at most [`WAIT_MS_MAX`].
@@ -200,6 +202,7 @@ struct RawStep {
     tool: Option<RawCall>,
     tools: Option<Vec<RawCall>>,
     ask: Option<RawAsk>,
+    take: Option<bool>,
     wait_ms: Option<u64>,
     fail: Option<String>,
     panic: Option<String>,
@@ -265,6 +268,12 @@ fn step(raw: &RawValue) -> Result<ScriptStep, String> {
         let parameters = object("ask", parameters)?;
         steps.push(ScriptStep::Ask { call_id, tool_name, parameters });
     }
+    if let Some(take) = raw.take {
+        if !take {
+            return Err("take has to be true".into());
+        }
+        steps.push(ScriptStep::Take);
+    }
     if let Some(wait_ms) = raw.wait_ms {
         steps.push(ScriptStep::Wait { wait_ms: within("wait_ms", wait_ms, 0, WAIT_MS_MAX)? });
     }
@@ -310,7 +319,7 @@ fn within(what: &str, value: u64, min: u64, max: u64) -> Result<u64, String> {
     }
 }
 
-const STEP_NAMES: &str = "think, answer, tool, tools, ask, wait_ms, fail, panic, hang, illegal";
+const STEP_NAMES: &str = "think, answer, tool, tools, ask, take, wait_ms, fail, panic, hang, illegal";
 
 /// Greatest number of steps of one script.
 pub const STEPS_MAX: usize = 10_000;
@@ -376,6 +385,7 @@ mod tests {
             (r#"{"steps":[{"think":"a","repeat":-1}]}"#, "steps[0]: invalid value"),
             (r#"{"steps":[{"wait_ms":3600001}]}"#, "wait_ms has to be 0 to 3600000"),
             (r#"{"steps":[{"hang":false}]}"#, "hang has to be true"),
+            (r#"{"steps":[{"take":false}]}"#, "take has to be true"),
             (r#"{"steps":[{"tools":[]}]}"#, "the length of tools has to be 1 to 64"),
             (
                 r#"{"steps":[{"tool":{"call_id":"a b","tool_name":"x"}}]}"#,

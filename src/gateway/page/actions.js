@@ -14,6 +14,11 @@ export function createActions(app, page) {
   const opened = () => app.history.state.opened.get(app.thread_id);
   const runs = () => opened()?.thread?.runs ?? [];
   const shownPath = () => pathOf(runs(), app.branches.get(app.thread_id) ?? null, opened()?.next_before === null);
+  /** The parent of another version of a run's message: the same; none if the message before it is no longer kept. */
+  const parentOfVersion = (run) => {
+    const parent = parentOn(shownPath(), run);
+    return opened()?.next_before === null && !runs().some((held) => placeOf(held) === parent) ? 0 : parent;
+  };
   const act = {
     /** Opens a thread: its link becomes an entry of the browser's history, so that Back returns. */
     open(thread_id) {
@@ -57,11 +62,11 @@ export function createActions(app, page) {
     /** Puts a message into the composer; sent from there, it becomes another version of it. */
     editTurn(run) {
       const { agent_name } = run;
-      act.write({ text: run.message.text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent: parentOn(shownPath(), run) });
+      act.write({ text: run.message.text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent: parentOfVersion(run) });
     },
     /** Asks for another answer to the same message. */
     again(run) {
-      act.send({ text: run.message.text, agent_name: run.agent_name, parent: parentOn(shownPath(), run) });
+      act.send({ text: run.message.text, agent_name: run.agent_name, parent: parentOfVersion(run) });
       app.composer.focus();
     },
     /** Shows the branch of a message. */
@@ -105,9 +110,11 @@ export function createActions(app, page) {
     },
     retry: (key) => app.intents.retry(key),
     discard: (key) => app.intents.delete(key),
-    /** Puts a refused message back into the composer. */
+    /** Puts a refused message back into the composer; at the end of the thread, if its parent is not there any more. */
     edit(key) {
-      const { text, agent_name, parent = null } = app.intents.get(key).frame;
+      const { frame, error } = app.intents.get(key);
+      const { text, agent_name } = frame;
+      const parent = error?.code === 'not_found' ? null : (frame.parent ?? null);
       act.discard(key);
       act.write({ text, agent_name: agent_name === app.composer.agent_name ? null : agent_name, parent });
     },

@@ -85,6 +85,14 @@ export class Composer {
     this.#text.focus();
   }
 
+  /** An edit whose message has been erased becomes an ordinary message; its text stays. */
+  erased({ thread_id = null, erased_through }) {
+    this.#drafts.erased(thread_id, erased_through);
+    if ((thread_id ?? this.#thread_id) !== this.#thread_id || this.#parent === null || this.#parent > erased_through) return;
+    this.#parent = null;
+    this.#changed();
+  }
+
   /** Shows the draft of a thread. */
   open(thread_id) {
     if (thread_id === this.#thread_id) return;

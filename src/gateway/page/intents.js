@@ -62,9 +62,14 @@ export class Intents {
     this.add(this.#items.get(key).frame);
   }
 
-  /** Removes the message that an entry shows. */
+  /** Removes the message that an entry shows, and accepted ones that were erased before they were shown (DEL-8). */
   onEntry(entry) {
     if (entry.type === 'user_message' && this.#items.delete(messageKey(entry.message_id))) this.#changed();
+    if (entry.type !== 'thread_erased' && entry.type !== 'log_erased') return;
+    for (const { key, frame, state, message_offset } of this.all()) {
+      const isMeant = entry.type === 'log_erased' || frame.thread_id === entry.thread_id;
+      if (isMeant && state === 'accepted' && message_offset <= entry.erased_through) this.delete(key);
+    }
   }
 
   #command(frame) {
@@ -93,7 +98,7 @@ export class Intents {
   #done(item, accepted) {
     if (this.#items.get(item.key) !== item) return;
     // The entry of a message follows; that of a message which was sent before has been read.
-    if (item.frame.type === 'send_message' && !accepted.duplicate) item.state = 'accepted';
+    if (item.frame.type === 'send_message' && !accepted.duplicate) Object.assign(item, { state: 'accepted', message_offset: accepted.message_offset });
     else this.#items.delete(item.key);
     this.#changed();
   }

@@ -119,6 +119,7 @@ function refused(frame, error) {
 function onEntry(entry) {
   app.intents.onEntry(entry);
   app.traces.onEntry(entry);
+  if (entry.type === 'thread_erased' || entry.type === 'log_erased') app.composer.erased(entry);
   if (app.client.snapshot.caughtUp) announceEntry(entry);
 }
 

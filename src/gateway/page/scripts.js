@@ -93,6 +93,14 @@ export const REHEARSALS = Object.freeze([
     { answer: 'Found a train.' },
   ),
   rehearsal(
+    'A message that joins in',
+    think('Write something now and choose “join in”: it is taken up when you have answered the question.'),
+    { ask: { call_id: 'q1', tool_name: 'approve', parameters: { question: 'Go on, with what you have written meanwhile?' } } },
+    { answer: 'You added:\n\n' },
+    { take: true },
+    { answer: '\nThat is everything.' },
+  ),
+  rehearsal(
     'An answer in Markdown',
     think('Headings, a list, a table and code.'),
     { answer: '## Packing\n\n- [x] tickets\n- [ ] coat, since **rain** is *likely*\n\n' },

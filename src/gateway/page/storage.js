@@ -34,6 +34,13 @@ export class Drafts {
     if (this.#drafts.size > DRAFTS_MAX) this.#drafts.delete(this.#drafts.keys().next().value);
     return store('drafts', [...this.#drafts]);
   }
+
+  /** Makes the edits of messages that have been erased (DEL-8) ordinary messages. `thread_id`: null for all threads. */
+  erased(thread_id, through) {
+    for (const [name, draft] of this.#drafts) {
+      if ((thread_id ?? name) === name && draft.parent !== null && draft.parent <= through) this.set(name, { ...draft, parent: null });
+    }
+  }
 }
 
 const DRAFTS_MAX = 50;

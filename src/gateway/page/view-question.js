@@ -37,7 +37,7 @@ export function makeQuestion(call, act) {
     event.preventDefault();
     if (isBusy(form.querySelector('.primary'))) return;
     if (advanced.open) answerJson(form, answer, reason());
-    else if (text) answer({ text: text.value });
+    else if (text) answerText(form, answer, text);
     else {
       const { values, problems } = readForm(question.fields ?? [], rawOf(form, id));
       if (showProblems(form, id, problems)) answer(approves ? { approved: true, values } : { values });
@@ -45,6 +45,7 @@ export function makeQuestion(call, act) {
   });
   form.querySelector('.decline').addEventListener('click', ({ target }) => isBusy(target) || answer({ declined: reason() }));
   advanced.addEventListener('toggle', () => label(form));
+  form.addEventListener('keydown', (event) => keepConsent(event, form, approves));
   text?.addEventListener('keydown', (event) => {
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
     event.preventDefault();
@@ -88,8 +89,27 @@ function makeAdvanced(call, id, approves) {
     el('div', { class: 'field' }, el('label', { for: results.id }, 'Results (JSON)'), results));
 }
 
+/** Enter in a field never presses a button that gives consent (RUN-11): it leads to the button that the field belongs to. */
+function keepConsent(event, form, approves) {
+  if (event.key !== 'Enter' || event.isComposing || !event.target.matches('input')) return;
+  const isReason = event.target === form.elements.error;
+  if (!approves && !form.querySelector('.advanced').contains(event.target)) return;
+  event.preventDefault();
+  form.querySelector(isReason ? '.decline' : '.primary').focus();
+}
+
+function answerText(form, answer, text) {
+  if (text.value.trim() !== '') return answer({ text: text.value });
+  showProblem(form, 'Write an answer, or decline.');
+  text.focus();
+}
+
 function answerJson(form, answer, error) {
   const { results } = form.elements;
+  if (error !== '' && form.elements.status.value === 'ok') {
+    showProblem(form, 'A reason belongs to “declined” or “error”.');
+    return form.elements.error.focus();
+  }
   try {
     const text = results.value.trim();
     answer({ status: form.elements.status.value, results: text === '' ? null : decode(text), error });

@@ -61,7 +61,7 @@ function drawWaiting(app, act) {
   const waiting = waitingCalls(app.history.state);
   const toggle = byId('waiting-toggle');
   toggle.hidden = waiting.length === 0;
-  setText(toggle, `${waiting.length} waiting`);
+  setText(toggle.firstElementChild, String(waiting.length));
   toggle.setAttribute('aria-label', `${waiting.length} waiting for you`);
   if (waiting.length === 0 && byId('waiting').matches(':popover-open')) byId('waiting').hidePopover();
   reconcile(byId('waiting-list'), waiting.slice(0, WAITING_MAX), {

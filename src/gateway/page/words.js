@@ -32,7 +32,7 @@ export function refusalWords({ code, message }) {
 
 /** Whether sending the same message again can succeed. */
 export function mayRetry(code) {
-  return !['too_large', 'invalid_field', 'unknown_agent', 'message_id_reused', 'malformed_frame', 'forbidden'].includes(code);
+  return !['too_large', 'invalid_field', 'unknown_agent', 'message_id_reused', 'malformed_frame', 'forbidden', 'not_found'].includes(code);
 }
 
 const ENDS = {
