@@ -39,8 +39,9 @@ for program in nginx openssl; do
   command -v $program >/dev/null || system_packages $program
 done
 SYSTEMD_ANALYZE=$(command -v systemd-analyze)
-NGINX=$(command -v nginx)
-export SYSTEMD_ANALYZE NGINX
+# A variable NGINX would be read by nginx itself.
+NGINX_PROGRAM=$(command -v nginx)
+export SYSTEMD_ANALYZE NGINX_PROGRAM
 
 cd ../..
 [[ $# -gt 0 ]] || set -- cargo test --quiet --locked -p quintet --test cli packaging

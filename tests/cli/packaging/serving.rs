@@ -41,7 +41,7 @@ impl Drop for Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_with_tls_passes_requests_sockets_and_streams_on() {
-    let Some(nginx) = tool("NGINX") else { return };
+    let Some(nginx) = tool("NGINX_PROGRAM") else { return };
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let hosts = ["--set", "hosts=chat.example.com", "--set", "trusted_proxies=127.0.0.1"];
@@ -65,7 +65,8 @@ async fn nginx_with_tls_passes_requests_sockets_and_streams_on() {
         .replace("worker_connections 40000;", "worker_connections 200;")
         .replace("http {", &format!("http {{\n{temporary}"));
     std::fs::write(path("nginx.conf"), config).unwrap();
-    let globals = format!("daemon off; pid {};", path("nginx.pid"));
+    // One process, so that its end leaves no worker behind.
+    let globals = format!("daemon off; master_process off; pid {};", path("nginx.pid"));
     let configuration = path("nginx.conf");
     let arguments = ["-e", "stderr", "-c", &*configuration, "-g", &*globals];
     succeeds(&nginx, &[&["-t"][..], &arguments[..]].concat()).unwrap();
