@@ -124,6 +124,8 @@ async fn the_process_of_an_mcp_server_ends_with_a_service_that_does_not_wait_for
         let token = service.login("ada").await;
         send(&service, &token, "tiny", "notes_act").await;
         Socket::open(&service, &token, 0).await.until(is_open("notes/act")).await;
+        // The entry is written before the call is made.
+        until(|| lines(&place.path("calls")) == 1);
         let processes = processes(&place);
         assert!(!end_within(&processes, Duration::ZERO));
         service.signal(Signal::TERM);
