@@ -2,11 +2,11 @@
 # The software that the files of packaging/ are for, for the tests of these files: Prometheus with promtool,
 # systemd-analyze, nginx and openssl.
 #   tests/packaging/run.sh [command …]       (default: cargo test -p quintet --test cli packaging)
-# Unpacks or installs them from the system's packages if they are missing, exports the paths of the programs, and runs the command.
+# Unpacks them below `target/packaging`, or installs them, from the system's packages if they are missing; exports the paths of the programs, and runs the command.
 set -euo pipefail
 
-cd "$(dirname "$0")"
-source ../prerequisites.sh
+cd "$(dirname "$0")/../.."
+source tests/prerequisites.sh
 
 # Refreshes the lists of packages.
 refresh() {
@@ -17,16 +17,17 @@ refresh() {
 
 # The package would install and start a service of the system; only its programs are needed.
 if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then
-  if [[ ! -x installed/usr/bin/promtool ]]; then
-    rm -rf installed
-    mkdir installed
+  home=${CARGO_TARGET_DIR:-target}/packaging
+  if [[ ! -x $home/usr/bin/promtool ]]; then
+    rm -rf "$home"
+    mkdir -p "$home"
     (
-      cd installed
+      cd "$home"
       apt-get download -qq prometheus >&2 || { refresh && apt-get download -qq prometheus >&2; }
       dpkg-deb --extract prometheus_*.deb .
     )
   fi
-  PATH=$PWD/installed/usr/bin:$PATH
+  PATH=$(cd "$home" && pwd)/usr/bin:$PATH
 fi
 export PROMTOOL PROMETHEUS
 PROMTOOL=$(command -v promtool)
@@ -43,6 +44,5 @@ SYSTEMD_ANALYZE=$(command -v systemd-analyze)
 NGINX_PROGRAM=$(command -v nginx)
 export SYSTEMD_ANALYZE NGINX_PROGRAM
 
-cd ../..
 [[ $# -gt 0 ]] || set -- cargo test --quiet --locked -p quintet --test cli packaging
 "$@"
