@@ -22,7 +22,7 @@ import {
   type RunData,
 } from 'quintet/ai-sdk';
 import type { FakeAgent, FakeRun } from 'quintet/testing';
-import { pair, when } from './harness.js';
+import { gate, pair, until, when } from './harness.js';
 import { anyWord, logOf } from './words.js';
 
 type Part = UIMessage['parts'][number];
@@ -34,17 +34,6 @@ function chatOf(client: Quintet, init: Partial<ChatInit<UIMessage>> = {}, option
 
 const textOf = (message: UIMessage | undefined) => message?.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
 const toolsOf = (message: UIMessage | undefined) => (message?.parts ?? []).filter((part) => part.type === 'dynamic-tool');
-const until = async (fits: () => boolean) => {
-  for (let i = 0; !fits(); i += 1) {
-    assert.ok(i < 2_000, 'never');
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-};
-const gate = () => {
-  let open!: () => void;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { open, opened };
-};
 
 test('send: text, reasoning, tools and progress become the parts of one message, and its id is the run', async () => {
   const { client } = pair({

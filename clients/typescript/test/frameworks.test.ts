@@ -14,7 +14,7 @@ import { QuintetChatTransport, type QuintetMessage } from 'quintet/ai-sdk';
 import type { FakeAgent } from 'quintet/testing';
 import { compileModule } from 'svelte/compiler';
 import { effectScope, watchEffect } from 'vue';
-import { pair } from './harness.js';
+import { gate, pair, until } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
@@ -107,17 +107,6 @@ const svelte = ({ Chat, observe }: SvelteModule): Mount => (transport) => {
 };
 
 const textOf = (message: QuintetMessage | undefined) => message?.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
-const until = async (fits: () => boolean) => {
-  for (let i = 0; !fits(); i += 1) {
-    assert.ok(i < 2_000, 'never');
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-};
-const gate = () => {
-  let open!: () => void;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  return { open, opened };
-};
 /** Answers `a` to `j`, one delta each, the last ones when the gate is open. */
 const letters = (opened: Promise<void>): FakeAgent => async (run) => {
   for (const letter of 'abcde') run.answer(letter);

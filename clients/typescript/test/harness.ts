@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { Quintet, type Entry, type QuintetOptions, type Snapshot } from 'quintet';
 import type { History, HistoryState } from 'quintet/history';
 import { FakeServer, ManualTimers, type FakeServerOptions } from 'quintet/testing';
@@ -47,4 +48,19 @@ export async function takeUntil(entries: AsyncIterable<Entry>, offset: number): 
     if (entry.offset >= offset) break;
   }
   return taken;
+}
+
+/** Waits until something holds that nothing announces. */
+export async function until(fits: () => boolean): Promise<void> {
+  for (let turn = 0; !fits(); turn += 1) {
+    assert.ok(turn < 2_000, 'never');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** A promise, and what resolves it. */
+export function gate() {
+  let open!: () => void;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  return { open, opened };
 }
