@@ -72,7 +72,7 @@ impl Node {
             retry: interval / RENEWAL_RETRIES,
             lapse: if exclusive { Lapse::Recoverable } else { Lapse::Final },
         };
-        let origin = Instant::now();
+        let mut origin = Instant::now();
         if let Err(rival) = try_join(client, incarnation, exclusive, terms.lease).await? {
             tracing::info!(
                 left_ms = rival.left.as_millis(),
@@ -80,7 +80,7 @@ impl Node {
             );
             // A process that lives renews its lease meanwhile.
             tokio::time::sleep(rival.left + WAIT_MARGIN).await;
-            let origin = Instant::now();
+            origin = Instant::now();
             if let Err(Rival { incarnation, left }) =
                 try_join(client, incarnation, exclusive, terms.lease).await?
             {
@@ -89,7 +89,6 @@ impl Node {
                     left_ms: i64::try_from(left.as_millis()).unwrap_or(i64::MAX),
                 });
             }
-            return Ok(Self::new(incarnation, exclusive, terms, origin));
         }
         Ok(Self::new(incarnation, exclusive, terms, origin))
     }
